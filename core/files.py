@@ -1,0 +1,159 @@
+"""Files that are either whole or absent: write to a temporary name, fsync, rename.
+
+Inputs may be local paths or fsspec URLs and are decompressed by suffix; outputs are local.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+from yanmo.errors import DataError
+
+CHUNK_BYTES = 1 << 20
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
+    """Open a file that appears under its name only when the block ends without an error.
+
+    Args:
+        path: the final name; parent folders are made.
+        text: a UTF-8 text file with LF line ends instead of a binary one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    try:
+        options = {"encoding": "utf-8", "newline": "\n"} if text else {}
+        with temporary.open("w" if text else "wb", **options) as stream:  # type: ignore[call-overload]
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Fill a folder that appears under its name only when the block ends without an error.
+
+    An existing folder of that name is replaced at the end.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        sync_tree(temporary)
+        if path.exists():
+            old = path.with_name(f".{path.name}.{os.getpid()}.old")
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        _fsync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Flush every file and folder below ``folder`` to disk."""
+    for item in sorted(folder.rglob("*")):
+        if item.is_dir():
+            _fsync_folder(item)
+        else:
+            with item.open("rb") as stream:
+                os.fsync(stream.fileno())
+    _fsync_folder(folder)
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write JSON with sorted keys, two spaces and UTF-8, so that equal values give equal bytes."""
+    with atomic_write(path, text=True) as stream:
+        stream.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DataError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError("no such file", where=path) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"not JSON: {error}", where=path) from None
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in chunks."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_json(value: object) -> str:
+    """Hex SHA-256 of the canonical JSON form of a value."""
+    canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def open_raw(path: str | Path) -> BinaryIO:
+    """Open a local path or an fsspec URL for reading, bytes as stored.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    name = str(path)
+    try:
+        if "://" in name:
+            import fsspec
+
+            return cast(BinaryIO, fsspec.open(name, "rb").open())
+        return Path(name).open("rb")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DataError(f"cannot open the file ({reason})", where=name) from None
+
+
+def open_input(path: str | Path) -> BinaryIO:
+    """Open an input for reading; ``.gz`` (all members) and ``.zst`` (all frames) are decompressed.
+
+    Errors inside the stream (a cut or corrupt file) surface while reading, as ``EOFError``,
+    ``OSError`` or ``zstandard.ZstdError``: only the caller knows what to keep and quarantine.
+    """
+    raw = open_raw(path)
+    suffix = Path(str(path)).suffix.lower()
+    if suffix == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+    if suffix == ".zst":
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader), CHUNK_BYTES))
+    return raw

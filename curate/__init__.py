@@ -1,0 +1,1 @@
+"""Raw pages in; clean document tables and token shards out."""

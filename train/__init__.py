@@ -1,0 +1,1 @@
+"""Token shards in; checkpoints out (torch)."""

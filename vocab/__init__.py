@@ -1,0 +1,1 @@
+"""Text in; tokenizer folders and grown checkpoints out."""
