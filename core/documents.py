@@ -1,0 +1,219 @@
+"""The document table: one row a document, Parquet (zstd) on disk, Arrow columns in memory."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from yanmo.errors import DataError
+from yanmo.files import atomic_write, sha256_file
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        ("url", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        ("licence", pa.string()),
+        pa.field("origin", pa.string(), nullable=False),
+        ("timestamp", pa.string()),
+        ("lang", pa.string()),
+        ("lang_score", pa.float64()),
+        ("script", pa.string()),
+        ("encoding", pa.string()),
+        pa.field("n_chars", pa.int64(), nullable=False),
+        pa.field("n_bytes", pa.int64(), nullable=False),
+        ("meta", pa.string()),
+    ]
+)
+"""``n_chars`` counts code points, ``n_bytes`` UTF-8 bytes; ``origin`` is the way back to the input:
+path relative to the named input root, ``#``, then offset or row; ``meta`` is a JSON object."""
+
+DROPPED_SCHEMA: Final = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        ("url", pa.string()),
+        pa.field("step", pa.string(), nullable=False),
+        pa.field("rule", pa.string(), nullable=False),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("text", pa.large_string()),
+    ]
+)
+
+# A row group is what a reader holds at once. 1024 rows of web text are a few megabytes; a table is
+# cut by rows alone, so the bytes depend on the rows and not on who wrote them.
+ROW_GROUP_ROWS: Final = 1024
+ZSTD_LEVEL: Final = 3
+
+
+def document_id(source: str, origin: str) -> str:
+    """A stable identifier: 24 hex characters of xxh3-128 over source and origin.
+
+    96 bits: among ten million documents two are equal with a chance of about 1e-15.
+    """
+    return xxhash.xxh3_128_hexdigest(f"{source}\0{origin}".encode())[:24]
+
+
+def write_part(path: str | Path, table: pa.Table) -> dict[str, Any]:
+    """Write one Parquet part atomically and in a form that depends on the rows alone.
+
+    Returns:
+        ``{"rows", "bytes", "sha256"}`` of the file written.
+    """
+    path = Path(path)
+    with atomic_write(path) as stream:
+        pq.write_table(
+            table.combine_chunks(),
+            stream,
+            compression="zstd",
+            compression_level=ZSTD_LEVEL,
+            row_group_size=ROW_GROUP_ROWS,
+            store_schema=True,
+        )
+    return {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+
+
+class PartWriter:
+    """Write one Parquet part batch by batch, cut into fixed row groups (bounded memory).
+
+    The file appears under its name only if the ``with`` block ends without an error.
+    """
+
+    def __init__(self, path: str | Path, schema: pa.Schema) -> None:
+        self.path, self.schema, self.rows = Path(path), schema, 0
+        self._buffered: list[pa.Table] = []
+        self._buffered_rows = 0
+
+    def __enter__(self) -> "PartWriter":
+        self._atomic = atomic_write(self.path)
+        self._writer = pq.ParquetWriter(
+            self._atomic.__enter__(),
+            self.schema,
+            compression="zstd",
+            compression_level=ZSTD_LEVEL,
+        )
+        return self
+
+    def write(self, table: pa.Table | pa.RecordBatch) -> None:
+        """Append rows; full row groups go to disk at once."""
+        if isinstance(table, pa.RecordBatch):
+            table = pa.Table.from_batches([table])
+        self.rows += table.num_rows
+        self._buffered.append(table.cast(self.schema))
+        self._buffered_rows += table.num_rows
+        if self._buffered_rows >= ROW_GROUP_ROWS:
+            joined = pa.concat_tables(self._buffered).combine_chunks()
+            full = joined.num_rows // ROW_GROUP_ROWS * ROW_GROUP_ROWS
+            self._writer.write_table(joined.slice(0, full), row_group_size=ROW_GROUP_ROWS)
+            self._buffered = [joined.slice(full)]
+            self._buffered_rows = joined.num_rows - full
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None and self._buffered_rows:
+                rest = pa.concat_tables(self._buffered).combine_chunks()
+                self._writer.write_table(rest, row_group_size=ROW_GROUP_ROWS)
+            self._writer.close()
+        finally:
+            self._atomic.__exit__(kind, error, trace)
+
+
+def part_paths(path: str | Path) -> list[Path]:
+    """The Parquet parts behind a path, in order: a run folder, a documents folder, or one file.
+
+    Raises:
+        DataError: there is no such path, or no part in it.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    folder = path / "documents" if (path / "documents").is_dir() else path
+    parts = sorted(folder.glob("part-*.parquet")) or sorted(folder.glob("*.parquet"))
+    if not parts:
+        fix = "Give a run folder, a folder of Parquet parts, or a file."
+        raise DataError("no documents here", where=path, fix=fix)
+    return parts
+
+
+def iterate(
+    paths: Sequence[Path], *, columns: Sequence[str] | None = None, batch_rows: int = 8192
+) -> Iterator[pa.RecordBatch]:
+    """Read parts batch by batch, in order, with memory bounded by a batch.
+
+    Raises:
+        DataError: a file is not Parquet or lacks a column.
+    """
+    for path in paths:
+        try:
+            file = pq.ParquetFile(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"not a readable Parquet file: {error}", where=path) from None
+        missing = [c for c in columns or () if c not in file.schema_arrow.names]
+        if missing:
+            have = ", ".join(file.schema_arrow.names)
+            raise DataError(f"no column '{missing[0]}'", where=path, fix=f"It has: {have}.")
+        wanted = list(columns) if columns is not None else None
+        with file:
+            yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
+
+
+def texts(path: str | Path, *, column: str = "text") -> Iterator[pa.LargeStringArray]:
+    """The text column of whatever holds documents, batch by batch.
+
+    Args:
+        path: run folder, documents folder, ``.parquet``, ``.jsonl`` (``.gz``, ``.zst``), or any
+            other file, which is taken as one UTF-8 document.
+        column: the column or JSON field that holds the text.
+
+    Raises:
+        DataError: a record has no such text, or the file is not UTF-8.
+    """
+    path = Path(path)
+    plain = path.name.removesuffix(".gz").removesuffix(".zst")
+    if path.is_dir() or plain.endswith(".parquet"):
+        for batch in iterate(part_paths(path), columns=[column]):
+            yield batch.column(0).cast(pa.large_string())
+    elif plain.endswith((".jsonl", ".ndjson", ".json")):
+        yield from _json_line_texts(path, column)
+    else:
+        from yanmo.files import open_input
+
+        try:
+            with open_input(path) as stream:
+                yield pa.array([stream.read().decode("utf-8")], pa.large_string())
+        except UnicodeDecodeError as error:
+            fix = "Run `yanmo curate extract` first."
+            raise DataError(f"not UTF-8: {error}", where=path, fix=fix) from None
+
+
+def _json_line_texts(path: Path, column: str) -> Iterator[pa.LargeStringArray]:
+    import json
+
+    from yanmo.files import open_input
+
+    batch: list[str] = []
+    size = 0
+    with open_input(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if not line.strip():
+                continue
+            try:
+                text = json.loads(line)[column]
+            except (ValueError, KeyError, TypeError):
+                text = None
+            if not isinstance(text, str):
+                raise DataError(f"no text in field '{column}'", where=f"{path}:{number}",
+                                value=line[:80], fix="Name the field, or run `yanmo curate run`, "
+                                "which quarantines bad records.")  # fmt: skip
+            batch.append(text)
+            size += len(line)
+            if size > 16 << 20:
+                yield pa.array(batch, pa.large_string())
+                batch, size = [], 0
+    if batch:
+        yield pa.array(batch, pa.large_string())

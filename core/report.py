@@ -1,0 +1,178 @@
+"""One result in four dresses: text table, Markdown, JSON, and one self-contained HTML page.
+
+The page has no script from elsewhere, no font, no link to the network: it can be mailed.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from yanmo.charts import PALETTE
+
+STYLE: Final = """
+:root{--ink:#1f2430;--soft:#667085;--line:#e4e7ec;--paper:#fff;--wash:#f7f8fa;--accent:#9b2c1f}
+*{box-sizing:border-box}body{margin:0;background:var(--wash);color:var(--ink);
+font:15px/1.55 system-ui,-apple-system,"Segoe UI","Noto Sans CJK SC","PingFang SC",
+"Microsoft YaHei",sans-serif}main{max-width:1080px;margin:0 auto;padding:32px 24px 80px}
+h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:40px 0 8px;padding-top:12px;
+border-top:1px solid var(--line)}h3{font-size:15px;margin:22px 0 6px;color:var(--soft)}
+p{margin:6px 0 10px}.lead{color:var(--soft)}
+table{border-collapse:collapse;width:100%;background:var(--paper);margin:8px 0 16px;
+border:1px solid var(--line);font-size:14px}th,td{padding:6px 10px;text-align:left;
+border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+th{background:var(--wash);font-weight:600;color:var(--soft);white-space:nowrap}
+td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+th.number{text-align:right}svg{max-width:100%;height:auto;background:var(--paper);
+border:1px solid var(--line);margin:6px 0}details{background:var(--paper);
+border:1px solid var(--line);padding:6px 12px;margin:6px 0}summary{cursor:pointer}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.5 ui-monospace,monospace;margin:8px 0}
+code{font:13px ui-monospace,monospace;background:var(--wash);padding:1px 4px}
+footer{color:var(--soft);font-size:13px;margin-top:48px}
+@media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--soft:#98a2b3;--line:#333a47;
+--paper:#171b24;--wash:#10131a}}
+""".replace("\n", "")
+
+
+def show(value: Any) -> str:
+    """A value as a person reads it: thousands separated, four significant digits, dash for none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return str(value)
+        return f"{value:,.0f}".replace(",", " ") if abs(value) >= 10_000 else f"{value:.4g}"
+    return str(value)
+
+
+def columns_wide(text: str) -> int:
+    """How many terminal columns a text takes (a hanzi takes two)."""
+    import unicodedata
+
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; numbers are right-aligned everywhere."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def _numeric(self) -> list[bool]:
+        return [
+            any(isinstance(row[i], int | float) for row in self.rows)
+            and all(isinstance(row[i], int | float | None) for row in self.rows)
+            for i in range(len(self.columns))
+        ]
+
+    def text(self) -> str:
+        """For a terminal."""
+        body = [[show(value) for value in row] for row in self.rows]
+        widths = [
+            max(columns_wide(line[i]) for line in [list(self.columns), *body])
+            for i in range(len(self.columns))
+        ]
+        lines = [self.title] if self.title else []
+        for line in [list(self.columns), ["─" * width for width in widths], *body]:
+            cells = [
+                " " * (width - columns_wide(cell)) + cell if number
+                else cell + " " * (width - columns_wide(cell))
+                for cell, width, number in zip(line, widths, self._numeric(), strict=True)
+            ]  # fmt: skip
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """For a README or an issue."""
+
+        def row(cells: Sequence[str]) -> str:
+            return "| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |"
+
+        rule = "|" + "|".join("---:" if n else "---" for n in self._numeric()) + "|"
+        head = [f"**{self.title}**", ""] if self.title else []
+        body = [row([show(value) for value in line]) for line in self.rows]
+        return "\n".join([*head, row(self.columns), rule, *body])
+
+    def html(self) -> str:
+        """For a page."""
+        marks = [' class="number"' if n else "" for n in self._numeric()]
+        head = "".join(
+            f"<th{mark}>{html.escape(name)}</th>"
+            for name, mark in zip(self.columns, marks, strict=True)
+        )
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f"<td{mark}>{html.escape(show(value))}</td>"
+                for value, mark in zip(line, marks, strict=True)
+            )
+            + "</tr>"
+            for line in self.rows
+        )
+        title = f"<h3>{html.escape(self.title)}</h3>" if self.title else ""
+        return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def json(self) -> dict[str, Any]:
+        """For a program."""
+        records = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        return {"title": self.title, "rows": records}
+
+
+@dataclass
+class Page:
+    """An HTML page built from top to bottom; all text given to it is escaped."""
+
+    title: str
+    lead: str = ""
+    language: str = "en"
+    body: list[str] = field(default_factory=list)
+
+    def add_heading(self, text: str, *, anchor: str | None = None) -> None:
+        """A section heading."""
+        mark = f' id="{html.escape(anchor)}"' if anchor else ""
+        self.body.append(f"<h2{mark}>{html.escape(text)}</h2>")
+
+    def add_text(self, text: str) -> None:
+        """A paragraph."""
+        self.body.append(f"<p>{html.escape(text)}</p>")
+
+    def add_table(self, table: Table) -> None:
+        """A table."""
+        self.body.append(table.html())
+
+    def add_svg(self, svg: str) -> None:
+        """A chart made by :mod:`yanmo.charts` (trusted markup)."""
+        self.body.append(svg)
+
+    def add_details(self, summary: str, text: str) -> None:
+        """Preformatted text that opens on a click."""
+        self.body.append(
+            f"<details><summary>{html.escape(summary)}</summary>"
+            f"<pre>{html.escape(text)}</pre></details>"
+        )
+
+    def add_link(self, text: str, target: str) -> None:
+        """A link to another file of the same result."""
+        self.body.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
+
+    def html(self) -> str:
+        """The whole page."""
+        title = html.escape(self.title)
+        lead = f'<p class="lead">{html.escape(self.lead)}</p>' if self.lead else ""
+        return (
+            f'<!doctype html><html lang="{self.language}"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
+            f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
+            f"<h1>{title}</h1>{lead}{''.join(self.body)}"
+            "<footer>yanmo 研墨</footer></main></body></html>\n"
+        )
+
+
+__all__ = ["PALETTE", "Page", "Table", "show"]
