@@ -1,0 +1,82 @@
+"""Tiny tokenizers trained on text written here, and the folder of real tokenizers."""
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+ZH = (
+    "研墨先于落笔，磨得越细，写得越稳。今天是个好日子，我们一起去北京看长城！"
+    "中华人民共和国的首都在北京。数据清洗比模型结构更重要，我们先看数据。"
+    "你好吗？我很好，谢谢你。机器学习需要大量的数据，数据质量决定模型质量。"
+)
+EN = (
+    "Grind the ink before you write. People create features in 2016 and 1999. "
+    "The quick brown fox jumps over the lazy dog, again and again. "
+    "def main(argc, argv): return create(people, feature)"
+)
+NEW_ZH = "数据质量决定模型质量。北京的长城。机器学习模型。我们一起学习机器学习。国家图书馆在北京。"
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """Two hundred short Chinese and English lines."""
+    return [f"{ZH[k % 20 :]} {EN[k % 30 :]} {k}" for k in range(200)]
+
+
+@pytest.fixture(scope="session")
+def spm_file(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+    """A LLaMA-like SentencePiece BPE model of 420 pieces."""
+    import sentencepiece
+
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=out,
+        model_type="bpe",
+        vocab_size=420,
+        byte_fallback=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        character_coverage=0.98,
+        num_threads=1,
+        minloglevel=2,
+    )
+    path = tmp_path_factory.mktemp("spm") / "tokenizer.model"
+    path.write_bytes(out.getvalue())
+    return path
+
+
+@pytest.fixture(scope="session")
+def byte_folder(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+    """A byte-level BPE folder of 400 tokens and one special token."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    fast = tokenizers.Tokenizer(models.BPE())
+    fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    fast.train_from_iterator(texts, trainer)
+    folder = tmp_path_factory.mktemp("byte")
+    fast.save(str(folder / "tokenizer.json"))
+    config = {"eos_token": {"content": "<|endoftext|>"}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_tokenizers() -> Path:
+    """The folder of real tokenizers, or a skip."""
+    root = Path(os.environ.get("YANMO_REALDATA", Path(__file__).parents[3] / "shared/realdata"))
+    if not (root / "tokenizers").is_dir():
+        pytest.skip("no real data: set YANMO_REALDATA")
+    return root / "tokenizers"
