@@ -1,0 +1,123 @@
+"""Write token shards: the parts, then the manifest. The format is told in ``yanmo.shards``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from yanmo import manifest as manifests
+from yanmo.documents import PartWriter
+from yanmo.errors import DataError
+from yanmo.shards import (
+    DOCS_SCHEMA,
+    DTYPES,
+    FORMAT_VERSION,
+    KIND,
+    TOKENIZER_FOLDER,
+    Ids,
+    Vocabulary,
+)
+
+
+class ShardWriter:
+    """Write one part: the ids of whole documents, in order, and their table.
+
+    Args:
+        folder: where to; it must exist.
+        name: stem of the two files, such as ``part-00000``.
+        vocabulary: decides the integer type and the closing id.
+    """
+
+    def __init__(self, folder: Path, name: str, vocabulary: Vocabulary) -> None:
+        self.folder, self.name, self.vocabulary = folder, name, vocabulary
+        self.tokens = self.documents = 0
+        self._dtype = DTYPES[vocabulary.dtype]
+        self._docs = PartWriter(folder / f"{name}.docs.parquet", DOCS_SCHEMA)
+
+    def __enter__(self) -> "ShardWriter":
+        self._bin = (self.folder / f"{self.name}.bin").open("wb")
+        self._docs.__enter__()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._bin.close()
+        self._docs.__exit__(kind, error, trace)
+
+    def add(self, ids: Sequence[Ids], rows: pa.Table) -> None:
+        """Append documents.
+
+        Args:
+            ids: one array of token ids per document, without the closing EOS (it is added).
+            rows: the columns of DOCS_SCHEMA but ``end``, one row per document.
+
+        Raises:
+            DataError: an id is not below the vocabulary size, or EOS lies inside a document.
+        """
+        if not ids:
+            return
+        lengths = np.fromiter((len(array) + 1 for array in ids), np.int64, len(ids))
+        ends = np.cumsum(lengths)
+        flat = np.full(int(ends[-1]), self.vocabulary.eos_id, np.uint32)
+        keep = np.ones(len(flat), np.bool_)
+        keep[ends - 1] = False
+        flat[keep] = np.concatenate(ids)
+        wrong = keep & ((flat >= self.vocabulary.vocab_size) | (flat == self.vocabulary.eos_id))
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            row = int(np.searchsorted(ends, at, side="right"))
+            raise DataError(
+                "the tokenizer gave an id that cannot stand inside a document",
+                where=f"document {rows.column('id')[row]}",
+                value=int(flat[at]),
+                fix="Ids must be below the vocabulary size, and EOS only closes a document.",
+            )
+        self._bin.write(flat.astype(self._dtype).tobytes())
+        ends_column = pa.array((ends + self.tokens).astype(np.uint64))
+        table = rows.append_column("end", ends_column).select(DOCS_SCHEMA.names)
+        self._docs.write(table.cast(DOCS_SCHEMA))
+        self.tokens += len(flat)
+        self.documents += len(ids)
+
+
+def write_manifest(
+    folder: Path,
+    vocabulary: Vocabulary,
+    *,
+    split: str,
+    sources: Mapping[str, Mapping[str, int]],
+    about: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Hash every file of a filled shard folder and write its ``manifest.json``.
+
+    Args:
+        folder: holds the parts and ``tokenizer/``.
+        vocabulary: goes into the manifest.
+        split: ``train`` or ``heldout``.
+        sources: per source name ``{"documents", "tokens", "bytes", "chars"}``.
+        about: keyword arguments of :func:`yanmo.manifest.build` (``recipe``, ``inputs``, ``seed``).
+
+    Returns:
+        The manifest.
+    """
+    parts: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("part-*.bin")):
+        docs = path.with_suffix(".docs.parquet")
+        tokens = path.stat().st_size // DTYPES[vocabulary.dtype].itemsize
+        rows = pq.read_metadata(docs).num_rows
+        parts.append(manifests.part_entry(folder, path, tokens=tokens, documents=rows))
+        parts.append(manifests.part_entry(folder, docs))
+    for path in sorted((folder / TOKENIZER_FOLDER).iterdir()):
+        parts.append(manifests.part_entry(folder, path))
+    counts = {
+        "tokens": sum(part.get("tokens", 0) for part in parts),
+        "documents": sum(part.get("documents", 0) for part in parts),
+    }
+    manifest = manifests.build(KIND, parts=parts, counts=counts, **about)
+    manifest |= {"format_version": FORMAT_VERSION, "dtype": vocabulary.dtype, "split": split}
+    manifest |= {**asdict(vocabulary), "sources": {k: dict(v) for k, v in sources.items()}}
+    manifests.write(folder, manifest)
+    return manifest
