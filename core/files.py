@@ -150,7 +150,9 @@ def open_input(path: str | Path) -> BinaryIO:
     raw = open_raw(path)
     suffix = Path(str(path)).suffix.lower()
     if suffix == ".gz":
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+        stream = gzip.GzipFile(fileobj=raw, mode="rb")
+        stream.myfileobj = raw  # type: ignore[assignment]  # closed together with the stream
+        return cast(BinaryIO, stream)
     if suffix == ".zst":
         import zstandard
 

@@ -1,0 +1,78 @@
+"""The document table: bytes that depend on the rows alone, and one door for texts."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from yanmo.documents import SCHEMA, PartWriter, document_id, iterate, part_paths, texts, write_part
+from yanmo.errors import DataError
+
+
+def table(rows: int) -> pa.Table:
+    text = [f"第{i}篇文档" for i in range(rows)]
+    return pa.table(
+        {
+            "id": [document_id("s", f"f#{i}") for i in range(rows)], "text": text,
+            "url": [None] * rows, "source": ["s"] * rows, "licence": [None] * rows,
+            "origin": [f"f#{i}" for i in range(rows)], "timestamp": [None] * rows,
+            "lang": ["zh"] * rows, "lang_score": [1.0] * rows, "script": ["Hans"] * rows,
+            "encoding": ["utf-8"] * rows, "n_chars": [len(t) for t in text],
+            "n_bytes": [len(t.encode()) for t in text], "meta": ["{}"] * rows,
+        },
+        schema=SCHEMA,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, 5000])
+def test_bytes_do_not_depend_on_batches(tmp_path: Path, step: int) -> None:
+    rows = table(2500)
+    with PartWriter(tmp_path / "b.parquet", SCHEMA) as writer:
+        for start in range(0, 2500, step):
+            writer.write(rows.slice(start, step))
+    with PartWriter(tmp_path / "a.parquet", SCHEMA) as writer:
+        writer.write(rows)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_ids_are_stable_and_distinct() -> None:
+    assert document_id("web", "a.warc#0") == document_id("web", "a.warc#0")
+    assert len({document_id("web", f"a#{i}") for i in range(10_000)}) == 10_000
+    assert document_id("a", "b\0c") != document_id("a\0b", "d")
+
+
+def test_part_paths_of_folder_run_and_file(tmp_path: Path) -> None:
+    write_part(tmp_path / "documents" / "part-00000.parquet", table(3))
+    expected = [tmp_path / "documents" / "part-00000.parquet"]
+    assert part_paths(tmp_path) == part_paths(tmp_path / "documents") == expected
+    assert part_paths(expected[0]) == expected
+    with pytest.raises(DataError, match="no documents here"):
+        part_paths(tmp_path / "nothing")
+
+
+def test_texts_of_every_kind(tmp_path: Path) -> None:
+    write_part(tmp_path / "documents" / "part-00000.parquet", table(2))
+    lines = "\n".join(json.dumps({"text": t}) for t in ("甲", "乙")) + "\n"
+    with gzip.open(tmp_path / "x.jsonl.gz", "wt", encoding="utf-8") as stream:
+        stream.write(lines)
+    (tmp_path / "y.txt").write_text("甲\n乙", encoding="utf-8")
+    assert [t for b in texts(tmp_path) for t in b.to_pylist()] == ["第0篇文档", "第1篇文档"]
+    assert [t for b in texts(tmp_path / "x.jsonl.gz") for t in b.to_pylist()] == ["甲", "乙"]
+    assert [t for b in texts(tmp_path / "y.txt") for t in b.to_pylist()] == ["甲\n乙"]
+
+
+def test_errors_name_the_place(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "a"}\n{"content": "b"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"x.jsonl:2: no text in field 'text'"):
+        list(texts(tmp_path / "x.jsonl"))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match=r"x.parquet: not a readable Parquet file"):
+        list(iterate([tmp_path / "x.parquet"]))
+    write_part(tmp_path / "y.parquet", table(1))
+    with pytest.raises(DataError, match="no column 'content'"):
+        list(iterate([tmp_path / "y.parquet"], columns=["content"]))
+    (tmp_path / "z.txt").write_bytes("中文".encode("gbk"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        list(texts(tmp_path / "z.txt"))

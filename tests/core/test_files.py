@@ -1,0 +1,59 @@
+"""Files are whole or absent."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from yanmo.errors import DataError
+from yanmo.files import atomic_folder, atomic_write, open_input, read_json, write_json
+
+
+def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(RuntimeError), atomic_write(path, text=True) as stream:  # noqa: PT012
+        stream.write("new")
+        raise RuntimeError
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    for name in ("one", "two"):
+        with atomic_folder(target) as folder:
+            (folder / name).touch()
+    assert [p.name for p in target.iterdir()] == ["two"]
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:  # noqa: PT012
+        (folder / "three").touch()
+        raise RuntimeError
+    assert [p.name for p in target.iterdir()] == ["two"]
+
+
+def test_compression_by_suffix(tmp_path: Path) -> None:
+    data = "研墨".encode() * 1000
+    (tmp_path / "x.gz").write_bytes(gzip.compress(data[:3000]) + gzip.compress(data[3000:]))
+    frames = [zstandard.ZstdCompressor().compress(half) for half in (data[:3000], data[3000:])]
+    (tmp_path / "x.zst").write_bytes(b"".join(frames))
+    (tmp_path / "x.bin").write_bytes(data)
+    for name in ("x.gz", "x.zst", "x.bin"):
+        with open_input(tmp_path / name) as stream:
+            assert stream.read() == data, name
+
+
+def test_missing_file_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.jsonl: cannot open the file \(No such file"):
+        open_input(tmp_path / "none.jsonl")
+    with pytest.raises(DataError, match="no such file"):
+        read_json(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match="not JSON"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": "墨"})
+    write_json(tmp_path / "b", {"a": "墨", "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
