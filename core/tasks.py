@@ -5,19 +5,22 @@ A task's function is named ``"module:function"`` and has the shape
 into the empty folder ``out`` and returns a JSON-able dict (counts). Its folder in the cache appears
 under its key by one rename, so it is whole or absent; a second run finds it and does nothing.
 
-The key is the hash of: the function's name, the source of its module and of the modules that it
-declares (``depends``), the identity of each input, and the parameters. The number of workers, the
-clock and the place of the files are not in it.
+The key is the hash of: the function's name, the source of its module and of the yanmo modules that
+it imports, the versions of the packages that these import, the identity of each input, and the
+parameters. The number of workers, the clock and the place of the files are not in it.
 """
 
+import ast
 import concurrent.futures
 import hashlib
 import importlib
+import importlib.metadata
 import importlib.util
 import json
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -43,13 +46,12 @@ class Input:
 
 @dataclass(frozen=True)
 class Task:
-    """One unit of work. ``depends`` names modules whose source counts into the key."""
+    """One unit of work; ``step`` names its folder in the cache and counts in reports."""
 
     step: str
     function: str
     inputs: tuple[Input, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    depends: tuple[str, ...] = ()
 
     def key(self) -> str:
         """Hex SHA-256 of all that can change the result."""
@@ -57,7 +59,7 @@ class Task:
         return sha256_json(
             {
                 "function": self.function,
-                "code": [module_hash(name) for name in (module, *self.depends)],
+                "code": code_identity(module),
                 "inputs": [item.identity for item in self.inputs],
                 "parameters": dict(self.parameters),
             }
@@ -87,13 +89,69 @@ class Watcher(Protocol):
         """``amount`` more tasks are done."""
 
 
+# Modules that change no result: an edit there redoes nothing.
+NEUTRAL: Final = frozenset(
+    f"yanmo.{name}" for name in ("errors", "options", "progress", "report", "charts", "tasks")
+)
+
+
 @cache
-def module_hash(name: str) -> str:
-    """SHA-256 of a module's source file."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise DataError("no such module", where="task", value=name)
-    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+def code_identity(module: str) -> str:
+    """What the code of a step is: sources and package versions that its module reaches.
+
+    Imports are read from the source, also those inside functions. They are followed through yanmo;
+    of any other package the installed version counts (none for the standard library).
+    """
+    sources: dict[str, str] = {}
+    packages: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise DataError("no such module", where="task", value=name)
+        text = Path(spec.origin).read_bytes()
+        sources[name] = hashlib.sha256(text).hexdigest()
+        for found in _imports(ast.parse(text), spec.parent or ""):
+            top = found.partition(".")[0]
+            if top != "yanmo":
+                packages.setdefault(top, _version(top))
+            elif found not in sources and found not in waiting and found not in NEUTRAL:
+                waiting.append(found)
+    return sha256_json({"sources": sources, "packages": packages})
+
+
+def _imports(tree: ast.AST, package: str) -> list[str]:
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = f"{package}.{node.module}" if node.module else package
+            names += [base] if node.module else [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in inner if node.module == "yanmo" and _is_module(name)]
+            names += modules or [node.module]
+    return names
+
+
+def _is_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+@cache
+def _version(package: str) -> str:
+    if package in sys.stdlib_module_names:
+        return ""
+    for distribution in _distributions().get(package, []):
+        return importlib.metadata.version(distribution)
+    return ""
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def run(

@@ -77,6 +77,22 @@ def test_key_depends_on_parameters_and_inputs_alone(tmp_path: Path, module: str)
     assert moved.key() == one[0].key()
 
 
+def test_code_identity_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from yanmo.tasks import code_identity
+
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "step_one.py").write_text("import numpy\nimport yanmo.files\n", encoding="utf-8")
+    (tmp_path / "step_two.py").write_text("import numpy\nimport yanmo.errors\n", encoding="utf-8")
+    code_identity.cache_clear()
+    assert code_identity("step_one") != code_identity("step_two")
+    same = code_identity("step_one")
+    code_identity.cache_clear()
+    assert code_identity("step_one") == same
+    (tmp_path / "step_one.py").write_text("import yanmo.files\n", encoding="utf-8")
+    code_identity.cache_clear()
+    assert code_identity("step_one") != same
+
+
 def test_error_crosses_the_process_border(tmp_path: Path, module: str) -> None:
     tasks = some_tasks(tmp_path, module)
     bad = Task("fail", f"{module}:fail", tasks[0].inputs)
