@@ -185,3 +185,9 @@ def normalizer_of(model: Model) -> Normalizer:
         remove_extra_whitespaces=bool(spec.get(4, 1)),
         escape_whitespaces=bool(spec.get(5, 1)),
     )
+
+
+def charsmap_of(model: Model) -> bytes:
+    """The precompiled character map of the normalizer; empty for ``identity``."""
+    value = _spec(model.rest, 3).get(2, b"")
+    return value if isinstance(value, bytes) else b""

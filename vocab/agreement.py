@@ -1,0 +1,135 @@
+"""Do the libraries agree? One file is worth little if three programs read it three ways.
+
+Two exceptions are inherent and are counted, not hidden: text that spells a special token
+(transformers parses it, sentencepiece does not), and U+2581, which SentencePiece uses as its space.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yanmo.errors import DataError
+
+SPACE = "\u2581"
+Encode = Callable[[list[str]], list[list[int]]]
+Decode = Callable[[list[int]], str]
+
+
+def spm_engine(model: bytes) -> tuple[Encode, Decode]:
+    """sentencepiece itself, on a serialized model."""
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        found: list[list[int]] = processor.encode(texts, num_threads=1)
+        return found
+
+    return encode, lambda ids: str(processor.decode(ids))
+
+
+def fast_engine(document: Mapping[str, Any]) -> tuple[Encode, Decode]:
+    """`tokenizers` on a ``tokenizer.json`` document, special tokens in text parsed."""
+    import tokenizers
+
+    fast = tokenizers.Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        found = fast.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    return encode, lambda ids: str(fast.decode(ids, skip_special_tokens=False))
+
+
+def auto_engine(folder: Path) -> tuple[Encode, Decode]:
+    """`transformers.AutoTokenizer` on a folder.
+
+    Raises:
+        MissingDependency: transformers is not installed.
+    """
+    from yanmo.errors import MissingDependency
+
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise MissingDependency(
+            "transformers is not installed", fix='pip install "yanmo[train]"'
+        ) from None
+    auto = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        found: list[list[int]] = auto(texts, add_special_tokens=False)["input_ids"]
+        return found
+
+    return encode, lambda ids: str(auto.decode(ids, clean_up_tokenization_spaces=False))
+
+
+def agreement(
+    engines: Mapping[str, tuple[Encode, Decode]],
+    texts: Iterable[str],
+    *,
+    special: Sequence[str] = (),
+    spaces_lost: bool = True,
+    round_trip: bool = True,
+) -> dict[str, Any]:
+    """Encode every text with every engine, compare the ids, decode them again.
+
+    Args:
+        engines: name to (encode, decode); the first is the reference.
+        texts: what to encode.
+        special: literal special tokens; texts that hold one are counted and left out.
+        spaces_lost: U+2581 comes back as a space (SentencePiece); such texts are counted.
+        round_trip: whether ``decode(encode(text)) == text`` is promised.
+
+    Returns:
+        ``{"engines", "texts", "equal", "with_special_token", "with_u2581"}``.
+
+    Raises:
+        DataError: two engines differ or a text does not come back; names the text.
+    """
+    counts = {"texts": 0, "equal": 0, "with_special_token": 0, "with_u2581": 0}
+    for batch in _batches(texts, 2000):
+        plain = []
+        for text in batch:
+            if any(token in text for token in special):
+                counts["with_special_token"] += 1
+            elif spaces_lost and SPACE in text:
+                counts["with_u2581"] += 1
+            else:
+                plain.append(text)
+        counts["texts"] += len(batch)
+        counts["equal"] += len(plain)
+        _compare(engines, plain, round_trip=round_trip)
+    return {"engines": list(engines), "round_trip": round_trip, **counts}
+
+
+def _compare(
+    engines: Mapping[str, tuple[Encode, Decode]], texts: list[str], *, round_trip: bool
+) -> None:
+    (first, (encode, _)), *others = engines.items()
+    reference = encode(texts)
+    for name, (other, _) in others:
+        for text, mine, theirs in zip(texts, reference, other(texts), strict=True):
+            if mine != theirs:
+                raise DataError(
+                    f"{first} and {name} give different ids", value=(text, mine, theirs)
+                )
+    if not round_trip:
+        return
+    for name, (_, decode) in engines.items():
+        for text, ids in zip(texts, reference, strict=True):
+            back = decode(ids)
+            if back != text:
+                raise DataError(f"a text does not come back from {name}", value=(text, back))
+
+
+def _batches(texts: Iterable[str], size: int) -> Iterable[list[str]]:
+    batch: list[str] = []
+    for text in texts:
+        batch.append(text)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
