@@ -12,6 +12,7 @@ one another without gap or overlap, so a byte can neither vanish nor count twice
 import base64
 import json
 from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -21,7 +22,10 @@ from yanmo.errors import LedgerError
 RAW_BYTES = 1 << 16
 """A quarantined span keeps at most so many of its first bytes (the length is always exact)."""
 
-Space = Literal["content", "stored"]
+Space = Literal["content", "stored", "row"]
+
+Why = tuple[str, str]
+"""Kind (a short name to count by) and error (a sentence for people)."""
 
 
 def _readable(raw: bytes) -> tuple[str, str]:
@@ -36,12 +40,41 @@ def _readable(raw: bytes) -> tuple[str, str]:
     return base64.b64encode(head).decode("ascii"), "base64"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """One span that cannot be used.
+
+    Attributes:
+        source: name of the source of the file.
+        file: name of the input file.
+        offset: where it begins, in bytes (in rows for Parquet, ``space`` "row").
+        length: bytes of the whole span.
+        kind: a short name to count by.
+        error: a sentence for people.
+        raw: the span or its head.
+        space: which offsets are meant: "content" (after decompression), "stored" (the file as it
+            lies on disk) or "row".
+        records: how many records it stands for.
+        step: the pipeline step that refused it.
+    """
+
+    source: str
+    file: str
+    offset: int
+    length: int
+    kind: str
+    error: str
+    raw: bytes
+    space: Space = "content"
+    records: int = 1
+    step: str = "read"
+
+
 class Quarantine:
     """Writes rejected spans to a ``.jsonl.zst`` file; equal rows give equal bytes.
 
-    Row: file, space ("content" or "stored": which offsets are meant), offset, length, kind, error,
-    raw (at most 64 KiB), raw_encoding ("utf-8" or "base64"), records (how many it stands for),
-    step.
+    A line holds the fields of :class:`Rejected`, with ``raw`` cut at 64 KiB and given as text, and
+    ``raw_encoding`` ("utf-8" or "base64") beside it.
 
     Args:
         path: the file to write, or None to count only.
@@ -51,51 +84,18 @@ class Quarantine:
         import zstandard
 
         self.rows = 0
-        self.records = 0
-        self._path = Path(path) if path is not None else None
-        self._file = self._path.open("wb") if self._path is not None else None
-        compressor = zstandard.ZstdCompressor(level=6, write_checksum=True, write_content_size=False)
+        self.kinds: Counter[str] = Counter()
+        """Records by kind; their sum is what the ledgers call quarantined."""
+        self._file = Path(path).open("wb") if path is not None else None  # noqa: SIM115
+        compressor = zstandard.ZstdCompressor(level=6, write_checksum=True)
         self._stream = compressor.stream_writer(self._file) if self._file is not None else None
 
-    def add(
-        self,
-        file: str,
-        offset: int,
-        raw: bytes,
-        *,
-        length: int,
-        why: tuple[str, str],
-        space: Space = "content",
-        records: int = 1,
-        step: str = "read",
-    ) -> None:
-        """Write one row.
-
-        Args:
-            file: name of the input file.
-            offset: where the span begins, bytes, in ``space``.
-            raw: the span or its head.
-            length: bytes of the whole span.
-            why: kind (a short name to count by) and error (a sentence).
-            space: "content" (after decompression) or "stored" (the file as it lies on disk).
-            records: how many records the span stands for.
-            step: the pipeline step that refused it.
-        """
-        text, encoding = _readable(raw)
-        row = {
-            "file": file,
-            "space": space,
-            "offset": offset,
-            "length": length,
-            "kind": why[0],
-            "error": why[1],
-            "records": records,
-            "step": step,
-            "raw_encoding": encoding,
-            "raw": text,
-        }
+    def add(self, rejected: Rejected) -> None:
+        """Write one row."""
+        row = asdict(rejected)
+        row["raw"], row["raw_encoding"] = _readable(rejected.raw)
         self.rows += 1
-        self.records += records
+        self.kinds[rejected.kind] += rejected.records
         if self._stream is not None:
             line = json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n"
             self._stream.write(line.encode("utf-8", "backslashreplace"))
@@ -103,13 +103,16 @@ class Quarantine:
     def close(self) -> None:
         """Finish the file."""
         if self._stream is not None:
-            self._stream.close()  # closes the file below it too
+            self._stream.close()  # type: ignore[no-untyped-call]  # and the file below it
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -149,8 +152,8 @@ class Books:
     fate: :meth:`page`, :meth:`skip` or :meth:`quarantine`.
     """
 
-    def __init__(self, file: str, quarantine: Quarantine) -> None:
-        self.file = file
+    def __init__(self, file: str, source: str, quarantine: Quarantine) -> None:
+        self.file, self.source = file, source
         self.content = _Side(file, "content")
         self.stored = _Side(file, "stored")
         self.read = 0
@@ -176,19 +179,56 @@ class Books:
         if record:
             self.skipped[kind] += 1
 
-    def quarantine(
-        self, start: int, length: int, raw: bytes, why: tuple[str, str], *, records: int = 1
-    ) -> None:
-        """A span that cannot be used; ``raw`` is the span or its head, ``why`` (kind, error)."""
+    def quarantine(self, start: int, length: int, raw: bytes, why: Why) -> None:
+        """A span that cannot be used; ``raw`` is the span or its head."""
         self.content.advance(start, length)
         self.content.quarantined += length
-        self.quarantined += records
-        self._quarantine.add(self.file, start, raw, length=length, why=why, records=records)
+        self._reject(start, length, raw, why)
 
-    def reject(self, start: int, raw: bytes, why: tuple[str, str]) -> None:
-        """A record inside a span that is on the books already (a row of a row group)."""
-        self.quarantined += 1
-        self._quarantine.add(self.file, start, raw, length=len(raw), why=why)
+    def use(self, start: int, length: int) -> None:
+        """A span that holds many records, whose fates are told one by one."""
+        self.content.advance(start, length)
+        self.content.used += length
+
+    def page_row(self) -> None:
+        """A row of such a span that is handed on."""
+        self.pages += 1
+
+    def reject_row(self, row: int, raw: bytes, why: Why) -> None:
+        """A row of a columnar file, whose bytes are on the books as part of a larger span."""
+        self._reject(row, len(raw), raw, why, space="row")
+
+    def reject_rows(self, start: int, length: int, records: int, why: Why) -> None:
+        """A span of a columnar file that cannot be decoded, with all its rows."""
+        self.content.advance(start, length)
+        self.content.quarantined += length
+        self._reject(start, length, b"", why, records=records)
+
+    def _reject(
+        self,
+        offset: int,
+        length: int,
+        raw: bytes,
+        why: Why,
+        *,
+        space: Space = "content",
+        records: int = 1,
+    ) -> None:
+        self.quarantined += records
+        kind, error = why
+        self._quarantine.add(
+            Rejected(
+                source=self.source,
+                file=self.file,
+                offset=offset,
+                length=length,
+                kind=kind,
+                error=error,
+                raw=raw,
+                space=space,
+                records=records,
+            )
+        )
 
     def use_stored(self, start: int, length: int) -> None:
         """Stored bytes that were read or decompressed."""
@@ -200,13 +240,12 @@ class Books:
         self.stored.advance(start, length)
         self.stored.skipped[kind] += length
 
-    def damage(self, start: int, length: int, raw: bytes, why: tuple[str, str]) -> None:
+    def damage(self, start: int, length: int, raw: bytes, why: Why) -> None:
         """Stored bytes that cannot be decompressed; they count as one quarantined record."""
         self.stored.advance(start, length)
         self.stored.quarantined += length
         self.read += 1
-        self.quarantined += 1
-        self._quarantine.add(self.file, start, raw, length=length, why=why, space="stored")
+        self._reject(start, length, raw, why, space="stored")
 
 
 class ByteLedger:
@@ -221,17 +260,15 @@ class ByteLedger:
         self.handed = 0
         self._total = empty_total()
 
-    def open(self, file: str) -> Books:
+    def open(self, file: str, *, source: str = "") -> Books:
         """Open the books of one file."""
-        return Books(file, self.quarantine)
+        return Books(file, source, self.quarantine)
 
     def hand_on(self, pages: int) -> None:
         """Count pages that left in a batch; at the end they must equal the pages in the books."""
         self.handed += pages
 
-    def close(
-        self, books: Books, *, content: int, stored: int, on_disk: int | None = None
-    ) -> None:
+    def close(self, books: Books, *, content: int, stored: int, on_disk: int | None = None) -> None:
         """Balance one file against byte counts taken where the bytes came in.
 
         Args:
@@ -292,7 +329,7 @@ def _file_total(books: Books) -> dict[str, Any]:
 
 def empty_total() -> dict[str, Any]:
     """Totals of no file, to add to with :func:`add_totals`."""
-    return _file_total(Books("", Quarantine())) | {"files": 0}
+    return _file_total(Books("", "", Quarantine())) | {"files": 0}
 
 
 def add_totals(into: dict[str, Any], other: dict[str, Any]) -> None:

@@ -1,0 +1,181 @@
+"""Parquet: rows are records, row groups are the spans of bytes."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from yanmo.errors import DataError
+
+from .ledger import Books
+from .options import ReadOptions
+from .pages import Page, meta_json, take_string
+
+BATCH_ROWS = 512
+_ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError)
+
+
+class _Span(NamedTuple):
+    """Bytes of one row group, and its rows."""
+
+    start: int
+    end: int
+    rows: int
+
+
+def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions) -> Iterator[Page]:
+    """A row a page.
+
+    Args:
+        stream: the file; it must be able to seek.
+        size: its length in bytes.
+        books: bytes are booked by row group, records by row.
+        options: names of the columns.
+
+    Raises:
+        DataError: there is no text column, or its type is not text.
+    """
+    try:
+        file = pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
+    except _ERRORS as error:
+        books.found()
+        stream.seek(0)
+        books.quarantine(0, size, stream.read(64), ("parquet", f"not a Parquet file: {error}"))
+        return
+    _check_text_column(file.schema_arrow, books, options)
+    spans = _spans(file.metadata, size)
+    if spans is None:
+        rows = file.metadata.num_rows
+        books.found(rows)
+        books.reject_rows(0, size, rows, ("parquet", "the row groups overlap"))
+        return
+    row = cursor = 0
+    for index, span in enumerate(spans):
+        books.skip(cursor, span.start - cursor, _FRAME, record=False)
+        yield from _read_group(file, index, span, row, books, options)
+        row, cursor = row + span.rows, span.end
+    books.skip(cursor, size - cursor, _FRAME, record=False)
+
+
+_FRAME = "parquet metadata"
+
+
+def _check_text_column(schema: pa.Schema, books: Books, options: ReadOptions) -> None:
+    name = options.text_field
+    fix = "Set read.text_field to the column that holds the text."
+    if schema.names.count(name) != 1:
+        raise DataError(f"not one column {name!r}", where=books.file, value=schema.names, fix=fix)
+    kind = schema.field(name).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    if not any(test(kind) for test in (*texts, pa.types.is_binary, pa.types.is_large_binary)):
+        raise DataError(f"column {name!r} is not text", where=books.file, value=str(kind), fix=fix)
+
+
+def _spans(metadata: pq.FileMetaData, size: int) -> list[_Span] | None:
+    """Byte spans of the row groups, or None where the metadata does not give them in order."""
+    spans: list[_Span] = []
+    cursor = 4
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        columns = [group.column(number) for number in range(group.num_columns)]
+        starts = [
+            min(at for at in (column.dictionary_page_offset, column.data_page_offset) if at)
+            for column in columns
+            if column.dictionary_page_offset or column.data_page_offset
+        ]
+        start = min(starts, default=cursor)
+        end = start + sum(column.total_compressed_size for column in columns)
+        if start < cursor or end > size:
+            return None
+        spans.append(_Span(start, end, group.num_rows))
+        cursor = end
+    return spans
+
+
+def _read_group(
+    file: pq.ParquetFile, index: int, span: _Span, first: int, books: Books, options: ReadOptions
+) -> Iterator[Page]:
+    books.found(span.rows)
+    done = 0
+    batches = file.iter_batches(batch_size=BATCH_ROWS, row_groups=[index])
+    while True:
+        try:
+            batch = next(batches, None)
+        except _ERRORS as error:
+            books.reject_rows(
+                span.start, span.end - span.start, span.rows - done, ("parquet", str(error))
+            )
+            return
+        if batch is None:
+            break
+        yield from _rows(batch, first + done, books, options)
+        done += batch.num_rows
+    books.use(span.start, span.end - span.start)
+
+
+def _rows(batch: pa.RecordBatch, first: int, books: Books, options: ReadOptions) -> Iterator[Page]:
+    texts = _texts(batch.column(options.text_field))
+    others = [name for name in batch.schema.names if name != options.text_field]
+    records = _records(batch.select(others))
+    for row, (text, record) in enumerate(zip(texts, records, strict=True), first):
+        why = None
+        if text is None:
+            why = ("no-text", f"the text is null (row {row})")
+        elif not _is_utf8(text):
+            why = ("encoding", f"the text is not UTF-8 (row {row})")
+        elif isinstance(record, str):
+            why = ("wrong-type", f"{record} (row {row})")
+        if why is not None or text is None or isinstance(record, str):
+            books.reject_row(row, text or b"", why or ("no-text", "no text"))
+            continue
+        books.page_row()
+        url = take_string(record, options.url_field)
+        timestamp = take_string(record, options.timestamp_field)
+        origin, meta = f"{books.file}#{row}", meta_json(record)
+        yield Page(origin, "text", text=text, url=url, timestamp=timestamp, meta=meta)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _texts(column: pa.Array) -> list[bytes | None]:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    values: list[bytes | None] = column.cast(pa.large_binary()).to_pylist()
+    return values
+
+
+def _records(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+    """The other columns by row; a row that Python cannot hold is its error instead."""
+    columns = [_iso(column) for column in batch.columns]
+    batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    try:
+        rows: list[dict[str, Any] | str] = batch.to_pylist()
+        return rows
+    except _ERRORS:
+        return [_record(batch.slice(row, 1)) for row in range(batch.num_rows)]
+
+
+def _iso(column: pa.Array) -> pa.Array:
+    """Dates as text (Python's own types end in the year 9999)."""
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        with contextlib.suppress(*_ERRORS):  # a time zone that is not installed
+            return column.cast(pa.string())
+    return column
+
+
+def _record(one: pa.RecordBatch) -> dict[str, Any] | str:
+    try:
+        row: dict[str, Any] = one.to_pylist()[0]
+        return row
+    except _ERRORS as error:
+        return f"a column of the row cannot be read: {error}"
