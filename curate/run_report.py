@@ -91,10 +91,12 @@ def _funnel_section(page: Page, funnel: Mapping[str, Any]) -> None:
         bars.append((f"− {rule}", float(count)))
     bars.append(("kept", float(funnel["kept"])))
     page.add_svg(bar_chart("Records", bars, x_label="records"))
-    ledger = funnel["bytes"]
-    rows = [["bytes", ledger["in"], ledger["records"], sum(ledger["skipped"].values()),
-             ledger["quarantined"]]]  # fmt: skip
-    columns = ["ledger", "in", "in records", "skipped", "quarantined"]
+    rows: list[list[Any]] = []
+    for name, label, used in (("stored", "as stored", "used"), ("content", "content", "records")):
+        side = funnel["bytes"][name]
+        skipped = sum(side["skipped"].values())
+        rows.append([label, side["bytes"], side[used], skipped, side["quarantined"]])
+    columns = ["bytes", "in", "in records", "skipped", "quarantined"]
     page.add_table(Table("Every input byte", columns, rows))
     characters = funnel["characters"]
     rows = [["in", characters["in"]]]

@@ -1,0 +1,221 @@
+"""``yanmo curate``: pages in; clean documents and token shards out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from yanmo.options import (
+    dry_run_option,
+    emit,
+    json_option,
+    limit_option,
+    out_option,
+    quiet,
+    recipe_option,
+    seed_option,
+    set_option,
+    verbosity_options,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from .pipeline import RunResult
+    from .run_recipe import CurateRecipe
+
+
+@click.group()
+def group() -> None:
+    """Pages in; clean documents and token shards out."""
+
+
+INPUTS_HELP = "Files, folders, patterns, URLs, or - for stdin."
+
+
+def run_options(command: Any) -> Any:
+    """The arguments and options of every command that runs the pipeline."""
+    for decorator in reversed(
+        [
+            click.argument("inputs", nargs=-1, metavar="INPUT..."),
+            out_option(),
+            recipe_option,
+            set_option,
+            limit_option,
+            seed_option,
+            workers_option,
+            click.option(
+                "--rehash", is_flag=True, help="Read every input again, even if unchanged."
+            ),
+            dry_run_option,
+            json_option,
+            verbosity_options,
+        ]
+    ):
+        command = decorator(command)
+    return command
+
+
+def _settings(options: dict[str, Any], *forced: str) -> "CurateRecipe":
+    """The recipe of a command: file, then what the command means, then --set and flags."""
+    from dataclasses import replace
+
+    from yanmo.recipe import load
+
+    from .discover import InputSpec
+    from .run_recipe import CurateRecipe
+
+    overrides = [*forced, *options["overrides"]]
+    for name in ("limit", "seed"):
+        if options[name] is not None:
+            overrides.append(f"{name}={options[name]}")
+    settings = load(CurateRecipe, options["recipe"], overrides)
+    if options["inputs"]:
+        settings = replace(settings, input=tuple(InputSpec(path) for path in options["inputs"]))
+    return settings
+
+
+def _run(options: dict[str, Any], *forced: str) -> None:
+    settings = _settings(options, *forced)
+    if options["dry_run"]:
+        from yanmo.recipe import dumps, to_table
+
+        emit(to_table(settings), as_json=options["as_json"], text=dumps(settings))
+        return
+    from .pipeline import run_recipe
+
+    result = run_recipe(settings, options["out"], workers=options["workers"],
+                        rehash=options["rehash"], quiet=quiet())  # fmt: skip
+    report = {**result.funnel, "report": str(result.report), "steps": result.steps,
+              "fresh_tasks": result.fresh, "seconds": round(result.seconds, 2)}  # fmt: skip
+    emit(report, as_json=options["as_json"], text=_summary(result, options["out"]))
+
+
+def _summary(result: "RunResult", out: Path) -> str:
+    from .summary import summary_text
+
+    return summary_text(result, out)
+
+
+@group.command()
+@run_options
+def run(**options: Any) -> None:
+    """Read, extract, clean, measure, decide and deduplicate; write a run folder."""
+    _run(options)
+
+
+@group.command()
+@run_options
+def extract(**options: Any) -> None:
+    """Read, extract and clean only; keep every document with text."""
+    _run(options, "decide=false", "duplicates.exact=false", "duplicates.near=false")
+
+
+@group.command("filter")
+@run_options
+def filter_(**options: Any) -> None:
+    """Apply the rules, without looking for duplicates."""
+    _run(options, "duplicates.exact=false", "duplicates.near=false")
+
+
+@group.command()
+@run_options
+def dedup(**options: Any) -> None:
+    """Look for exact and near duplicates, without applying the rules."""
+    _run(options, "decide=false")
+
+
+@group.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@verbosity_options
+def report(run_folder: Path) -> None:
+    """Write report.html of a run again."""
+    from .run_report import write_report
+
+    click.echo(write_report(run_folder))
+
+
+@group.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("document", metavar="ID|URL")
+@json_option
+@verbosity_options
+def why(run_folder: Path, document: str, as_json: bool) -> None:
+    """Say what became of a document, by which rule, and with which values."""
+    from .explain import explain, render
+
+    found = explain(run_folder, document)
+    emit(found, as_json=as_json, text=render(found))
+
+
+@group.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Recipe to write.")
+@verbosity_options
+def init(out: Path) -> None:
+    """Write a recipe with every key, its default, its bounds and its source."""
+    from .init_recipe import write_recipe
+
+    write_recipe(out)
+    click.echo(f"{out}: edit it, then: yanmo curate run INPUT... --recipe {out} --out DIR")
+
+
+@group.command()
+@click.argument("documents", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="Its folder.")
+@out_option()
+@recipe_option
+@set_option
+@seed_option
+@workers_option
+@json_option
+@verbosity_options
+def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: int,
+         **options: Any) -> None:  # fmt: skip
+    """Tokenise the documents of a run into token shards with a held-out split."""
+    from .pack_command import run_pack
+
+    totals, text = run_pack(documents, tokenizer, out, workers=workers, quiet=quiet(), **options)
+    emit(totals, as_json=as_json, text=text)
+
+
+@group.group()
+def shards() -> None:
+    """Look into token shards."""
+
+
+@shards.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+@verbosity_options
+def verify(folder: Path, as_json: bool) -> None:
+    """Check hashes, token ids and document ends of shards."""
+    from yanmo.shards import verify as check
+
+    totals = check(folder)
+    emit(totals, as_json=as_json, text=", ".join(f"{k} {v}" for k, v in totals.items()))
+
+
+@shards.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--at", type=click.IntRange(0), default=0, show_default=True, help="Token position.")
+@click.option("--tokens", type=click.IntRange(1), default=200, show_default=True)
+@json_option
+@verbosity_options
+def peek(folder: Path, at: int, tokens: int, as_json: bool) -> None:
+    """Show tokens as text, with document ends."""
+    from .pack_command import peek_text
+
+    found = peek_text(folder, at, tokens)
+    emit(found, as_json=as_json, text=found["text"])
+
+
+@shards.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("position", type=click.IntRange(0))
+@json_option
+@verbosity_options
+def where(folder: Path, position: int, as_json: bool) -> None:
+    """Walk from a token position back to document, file and page."""
+    from yanmo.shards import open_shards
+
+    row = open_shards(folder).where(position)
+    emit(row, as_json=as_json, text="\n".join(f"{k}: {v}" for k, v in row.items()))

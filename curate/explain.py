@@ -1,0 +1,91 @@
+"""Why is this document here, or not: everything a run knows of one document."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from yanmo.documents import part_paths
+from yanmo.errors import DataError
+from yanmo.report import Table
+
+from .runfolder import open_run
+
+
+def explain(run: Path, wanted: str) -> dict[str, Any]:
+    """Find a document by id (or the start of one), URL or origin.
+
+    Returns:
+        ``{"id", "outcome", "origin", "url", "step", "rule", "value", "threshold", "source",
+        "duplicate", "signals", "text"}``.
+
+    Raises:
+        DataError: no document, or more than one, goes by that name.
+    """
+    manifest, _ = open_run(run)
+    found = _find(run, wanted)
+    row: dict[str, Any] = {"outcome": found.pop("outcome"), **found}
+    rule = row.get("rule")
+    row["source"] = manifest["counts"].get("rules", {}).get(rule)
+    row["duplicate"] = _duplicate(run, row["id"])
+    row["signals"] = _signals(run, row["id"])
+    return row
+
+
+def _find(run: Path, wanted: str) -> dict[str, Any]:
+    named = (
+        pl.col("id").str.starts_with(wanted) | (pl.col("url") == wanted)
+        | (pl.col("origin") == wanted)
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = []
+    for folder, outcome in (("documents", "kept"), ("dropped", "dropped")):
+        found = pl.scan_parquet(part_paths(run / folder)).filter(named).head(5).collect()
+        rows += [{"outcome": outcome, **row} for row in found.iter_rows(named=True)]
+    if not rows:
+        raise DataError("no document with this id, URL or origin", where=run, value=wanted,
+                        fix="Skipped records and the quarantine are not listed here.")  # fmt: skip
+    if len(rows) > 1:
+        ids = ", ".join(f"{row['id']} ({row['outcome']})" for row in rows)
+        raise DataError("several documents match", where=run, value=wanted,
+                        fix=f"Name one by its id: {ids}.")  # fmt: skip
+    return rows[0]
+
+
+def _duplicate(run: Path, identity: str) -> dict[str, Any] | None:
+    path = run / "duplicates" / "documents.parquet"
+    if not path.exists():
+        return None
+    table = pl.scan_parquet(path)
+    mine = table.filter(pl.col("id") == identity).collect()
+    if mine.height == 0:
+        return None
+    row = mine.row(0, named=True)
+    size = table.filter(pl.col("cluster") == row["cluster"]).select(pl.len()).collect().item()
+    return {**row, "cluster_size": size}
+
+
+def _signals(run: Path, identity: str) -> dict[str, Any]:
+    table = pl.scan_parquet(part_paths(run / "signals")).filter(pl.col("id") == identity).collect()
+    return table.row(0, named=True) if table.height else {}
+
+
+def render(found: dict[str, Any]) -> str:
+    """The findings for a person."""
+    lines = [f"{found['id']}  {found['outcome']}", f"from {found['origin']}"]
+    if found.get("url"):
+        lines.append(found["url"])
+    if found["outcome"] == "dropped":
+        lines.append(f"dropped at step {found['step']} by {found['rule']}")
+        if found["value"] is not None and found["threshold"] is not None:
+            lines.append(f"value {found['value']:.6g}, threshold {found['threshold']:.6g}")
+        if found["source"]:
+            lines.append(f"source of the threshold: {found['source']}")
+    twin = found["duplicate"]
+    if twin:
+        lines.append(f"cluster {twin['cluster']} of {twin['cluster_size']} documents; "
+                     f"kept {twin['kept_id']} (Jaccard about {twin['jaccard']:.2f})")  # fmt: skip
+    lines += ["", (found.get("text") or "(text not kept)")[:600]]
+    if found["signals"]:
+        rows = [[name, value] for name, value in found["signals"].items() if name != "id"]
+        lines += ["", Table("", ["signal", "value"], rows).text()]
+    return "\n".join(lines)

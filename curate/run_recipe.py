@@ -1,0 +1,120 @@
+"""The recipe of a run: all that changes its results, in one frozen dataclass."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from yanmo.recipe import setting
+
+from .clusters import KEEP_POLICIES
+from .discover import InputSpec
+from .extract import ExtractOptions
+from .measure import Measure
+from .options import ReadOptions
+from .thresholds import Rules
+
+
+@dataclass(frozen=True)
+class DuplicateOptions:
+    """The ``[duplicates]`` table."""
+
+    exact: bool = setting(True, help="Drop documents whose text is equal to another's.")
+    near: bool = setting(True, help="Drop documents that resemble another.")
+    shingle_tokens: int = setting(
+        5, low=1, high=32, source="datatrove, FineWeb: 5-grams",
+        help="Tokens of a shingle; a hanzi or a run of letters and digits is a token.",
+    )  # fmt: skip
+    bands: int = setting(14, low=1, high=256, source="FineWeb, datatrove: 14 bands of 8 rows")
+    rows: int = setting(8, low=1, high=64, source="FineWeb, datatrove: 14 bands of 8 rows")
+    min_jaccard: float | None = setting(
+        0.75, low=0.0, high=1.0,
+        help="Candidates below this similarity (estimated from the signatures) are not linked.",
+    )  # fmt: skip
+    seed: int = setting(1, low=0, help="Seed of the permutations (datasketch's default).")
+    keep: str = setting("longest", choices=KEEP_POLICIES, help="Which document of a cluster stays.")
+    source_priority: tuple[str, ...] = setting((), help="Sources, best first.")
+
+    @property
+    def permutations(self) -> int:
+        """Length of a signature."""
+        return self.bands * self.rows
+
+    def policy(self) -> dict[str, Any]:
+        """Parameters that choose the document to keep."""
+        return {"keep": self.keep, "source_priority": list(self.source_priority)}
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """The ``[output]`` table."""
+
+    keep_dropped: str = setting(
+        "text",
+        choices=("text", "sample", "none"),
+        help="Text of dropped documents: all, some, none.",
+    )
+    sample_fraction: float = setting(0.01, low=0.0, high=1.0, help="Share for `sample`, by id.")
+    part_bytes: int = setting(
+        64 << 20, low=1 << 16, high=256 << 20, help="Bytes of text after which a part is full."
+    )
+
+
+@dataclass(frozen=True)
+class ErrorBudget:
+    """The ``[errors]`` table: when a run stops loudly."""
+
+    max_quarantined_fraction: float | None = setting(
+        0.05, low=0.0, high=1.0, help="Largest share of records that may be unreadable."
+    )
+    min_quarantined: int = setting(100, low=1, help="Fewer unreadable records never stop a run.")
+
+
+@dataclass(frozen=True)
+class CurateRecipe:
+    """A whole recipe; every table may be left out."""
+
+    version: int = setting(1, low=1, high=1, help="Format of the recipe.")
+    seed: int = setting(0, low=0)
+    limit: int | None = setting(
+        None, low=1, help="Pages used of each file or group of small files; for trials."
+    )
+    decide: bool = setting(True, help="Apply the rules; off keeps every document with text.")
+    input: tuple[InputSpec, ...] = ()
+    read: ReadOptions = field(default_factory=ReadOptions)
+    extract: ExtractOptions = field(default_factory=ExtractOptions)
+    measure: Measure = field(default_factory=Measure)
+    rules: Rules = field(default_factory=Rules)
+    duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    errors: ErrorBudget = field(default_factory=ErrorBudget)
+
+    def active_rules(self) -> Rules:
+        """The rules as they act: none where ``decide`` is off."""
+        return self.rules if self.decide else no_rules()
+
+    def rule_sources(self) -> dict[str, Any]:
+        """What the report says of the rules: sources by rule, cuts by signal and route."""
+        from .decide import ROUTES, RULES
+
+        rules = self.active_rules()
+        sources: dict[str, str] = {}
+        cuts: dict[str, dict[str, list[float]]] = {}
+        for route in ROUTES:
+            table = getattr(rules, route)
+            origin = {f.name: str(f.metadata["source"]) for f in fields(table)}
+            for rule in RULES:
+                value = getattr(table, rule.name)
+                if value is not None:
+                    sources.setdefault(rule.name, origin[rule.name])
+                    cuts.setdefault(rule.signal, {}).setdefault(route, []).append(float(value))
+        return {"rules": sources, "thresholds": cuts}
+
+
+def no_rules() -> Rules:
+    """Rules of which every one is off."""
+    from .decide import ROUTES
+
+    tables = {}
+    for route in ROUTES:
+        kind = type(getattr(Rules(), route))
+        tables[route] = kind(**{f.name: None for f in fields(kind)})
+    return Rules(languages=None, **tables)
