@@ -15,10 +15,11 @@ import numpy.typing as npt
 from .characters import NEWLINE, SPACE, Blocks, class_table
 from .utf8 import Bounds, Codes, kernel
 
-TERMINAL: Final = ".!?\"'。！？…”’」』．｡"
+TERMINAL: Final = ".!?\"'。！？…；”’」』．｡"
 """A line that ends in one of these ends a sentence.
 
-Source: C4 (``. ! ? "``), FineWeb (adds ``'``), and their Chinese counterparts."""
+Source: C4 (``. ! ? "``), FineWeb (adds ``'``), and their Chinese counterparts; ``；`` ends the
+items of Chinese lists and statutes as a full stop does."""
 BULLETS: Final = "•-●○■□▪▫※·➢‣▶◀◦–"
 """Source: MassiveText (``•``), datatrove (adds ``-``), MAP-NEO (the others)."""
 READ_MORE: Final = ("readmore", "read more", "展开", "更多", "。。。")

@@ -1,8 +1,9 @@
 """Words without a segmenter: a hanzi or kana is a word, a run of letters and digits is a word.
 
-An apostrophe between two letters stays inside the word; a combining mark belongs to the word it
-follows; all other characters separate words. A run of one punctuation mark or symbol is a *mark*
-(``……`` is one), which never enters a word count.
+An apostrophe between two letters and a comma or full stop between two digits stay inside the word
+(as in Unicode's word boundaries); a combining mark belongs to the word it follows; all other
+characters separate words. A run of one punctuation mark or symbol is a *mark* (``……`` is one),
+which never enters a word count.
 """
 
 from dataclasses import dataclass, fields
@@ -37,6 +38,7 @@ _HASH_OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _TICK: Final = 0x27
 _APOSTROPHE: Final = 0x2019
+_COMMA: Final = 0x2C
 _FULL_STOP: Final = 0x2E
 _IDEOGRAPHIC_STOP: Final = 0x3002
 _ELLIPSIS: Final = 0x2026
@@ -106,6 +108,15 @@ def _pack(word: str) -> int:
 
 
 @kernel
+def _joins(code: int, before: int, following: int, index: Blocks, blocks: Blocks) -> bool:
+    """Whether a mark after a character of class ``before`` stays inside the word."""
+    after = blocks[index[following >> 8], following & 255]
+    if code in (_COMMA, _FULL_STOP):
+        return before == DIGIT and after == DIGIT
+    return before in (LATIN, LETTER) and after in (LATIN, LETTER)
+
+
+@kernel
 def _ends_sentence(codes: Codes, after: int, end: int, index: Blocks, blocks: Blocks) -> bool:
     """Whether a full stop whose run ends before ``after`` ends a sentence."""
     if after >= end:
@@ -170,11 +181,13 @@ def _find_words(  # noqa: C901
                     kind = blocks[index[code >> 8], code & 255]
                     if HANGUL <= kind <= MARK:
                         continue
-                    if (code in (_TICK, _APOSTROPHE)) and i + 1 < end:
-                        after = blocks[index[codes[i + 1] >> 8], codes[i + 1] & 255]
-                        if (before in (LATIN, LETTER)) and (after in (LATIN, LETTER)):
-                            kind = MARK
-                            continue
+                    if (
+                        code in (_TICK, _APOSTROPHE, _COMMA, _FULL_STOP)
+                        and i + 1 < end
+                        and _joins(code, before, codes[i + 1], index, blocks)
+                    ):
+                        kind = MARK
+                        continue
                     break
                 length = i - start
                 keys[n] = word_hash >> np.uint64(2) | _RUN_KEY
