@@ -1,13 +1,12 @@
 """Batches from token shards. Nothing is drawn at run time: a position in training is one number.
 
-Sequence ``g`` of a run is sequence ``g % S`` of epoch ``g // S`` (``S`` sequences an epoch, equal for
-all), and the order of an epoch is a pure function of the shards' content, the seed and the epoch.
-So resuming is instant, a batch may straddle two epochs, and the batches are the same for any number
-of ranks, micro-batches and accumulation steps.
+Sequence ``g`` of a run is sequence ``g % S`` of epoch ``g // S``, where every epoch has ``S``
+sequences, and the order of an epoch is a pure function of the shards' content, the seed and the
+epoch. So resuming is instant, a batch may straddle two epochs, and the batches are the same for any
+number of ranks, micro-batches and accumulation steps.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +86,7 @@ class Loader:
         shards: where the tokens are.
         sequence_tokens: T.
         sequences: S, sequences of an epoch.
+        documents: numbers of the documents of an epoch.
         targets: targets of an epoch: all tokens of its documents.
     """
 
@@ -116,17 +116,23 @@ class Loader:
         self._ends = shards.document_ends
         self._begins = np.concatenate([np.zeros(1, np.int64), self._ends[:-1]])
         self._first_tokens = np.array([part.first_token for part in shards.parts])
-        self._documents = np.arange(len(self._ends)) if documents is None else documents
-        if len(self._documents) == 0:
+        self.documents = np.arange(len(self._ends)) if documents is None else documents
+        if len(self.documents) == 0:
             raise DataError("there is no token to train on", where=shards.folder)
+        self._packings: dict[int, Packing] = {}
         self.sequences = len(self.packing(0))
         self.targets = int(self.packing(0).lengths.sum())
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019  (a batch can straddle two epochs)
     def packing(self, epoch: int) -> Packing:
-        """The packing of an epoch, in its order."""
+        """The packing of an epoch, in its order; two are kept, for a batch can straddle epochs."""
+        if epoch not in self._packings:
+            self._packings = {e: p for e, p in self._packings.items() if abs(e - epoch) <= 1}
+            self._packings[epoch] = self._pack(epoch)
+        return self._packings[epoch]
+
+    def _pack(self, epoch: int) -> Packing:
         key = None if self.seed is None else order_key(self.identity, self.seed, epoch)
-        begins, ends = self._begins[self._documents], self._ends[self._documents]
+        begins, ends = self._begins[self.documents], self._ends[self.documents]
         return pack(begins, ends, sequence_tokens=self.sequence_tokens, key=key)
 
     def batch(self, indices: Sequence[int]) -> Batch:

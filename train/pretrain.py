@@ -1,0 +1,214 @@
+"""`yanmo train pretrain`: one run from shards to a model folder, a summary and a report."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yanmo import manifest as manifests
+from yanmo import recipe as recipes
+from yanmo.errors import DataError
+from yanmo.files import atomic_folder, atomic_write, read_json, write_json
+from yanmo.progress import track
+from yanmo.shards import open_shards
+
+from . import checkpoint
+from .data import Loader
+from .distributed import join, pick_device
+from .folder import WEIGHTS, load_config, load_model
+from .journal import Journal, board_installed, read_journal
+from .loop import Trainer
+from .model import parameter_count
+from .recipe import Pretrain
+from .run_report import report
+from .setup import HELDOUT, Run, fresh_config, prepare
+from .speed import flops_per_token
+
+SUMMARY = "summary.json"
+
+
+def pretrain(recipe: Pretrain, shards: Path, out: Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Train, or go on training, and write the results.
+
+    Args:
+        recipe: the resolved recipe.
+        shards: folder of token shards; ``heldout/`` in it is evaluated on.
+        out: the run folder. If it holds a run of this recipe, that run goes on from its last whole
+            checkpoint; if the run is done, nothing is done.
+        quiet: no live line.
+
+    Returns:
+        What ``summary.json`` holds: ``tokens``, ``steps``, ``loss``, ``tokens_per_second``,
+        ``mfu`` and more; ``already_done`` says whether nothing was left to do.
+    """
+    with join(recipe.run.device) as world:
+        run = prepare(recipe, shards, out, world)
+        if finished(run):
+            return {**read_json(out / SUMMARY), "already_done": True}
+        journal = _open(run) if world.main else None
+        trainer = Trainer(run, journal)
+        label = f"train {out.name}"
+        try:
+            with track(run.total_steps, label, "steps", quiet=quiet or not world.main) as live:
+                live.advance(run.progress.step)
+                trainer.train(live)
+        finally:
+            if journal is not None:
+                journal.close()
+        summary = summarize(trainer)
+        if world.main:
+            _finish(run, summary)
+        world.barrier()
+    return {**summary, "already_done": False}
+
+
+def finished(run: Run) -> bool:
+    """Whether the run folder already holds the end of this run."""
+    path = run.out / SUMMARY
+    if run.progress.step < run.total_steps or not path.is_file():
+        return False
+    return bool(read_json(path)["steps"] == run.total_steps)
+
+
+def _open(run: Run) -> Journal:
+    """Write down the recipe, and open the log with a line that says how the run computes."""
+    run.out.mkdir(parents=True, exist_ok=True)
+    with atomic_write(run.out / "recipe.toml", text=True) as stream:
+        stream.write(recipes.dumps(run.recipe))
+    how = run.recipe.run
+    journal = Journal(run.out, step=run.progress.step, tensorboard=how.tensorboard)
+    journal.write("start", run.progress.step, **describe(run))
+    return journal
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """How a run computes and how much it does, for the first line of its log."""
+    recipe, packing = run.recipe, run.loader.packing(0)
+    return {
+        "resumed_from": None if run.resumed_from is None else run.resumed_from.name,
+        "device": str(run.world.device),
+        "processes": run.world.size,
+        "threads": torch.get_num_threads(),
+        "precision": recipe.precision,
+        "attention": run.model.backend,
+        "optimizer": recipe.optimizer.kind,
+        "tensorboard": recipe.run.tensorboard and board_installed(),
+        "total_steps": run.total_steps,
+        "heldout": run.heldout is not None,
+        **sizes(run.loader, recipe),
+        "padding": 1 - packing.fill,
+        "parameters": parameter_count(run.model.config)["total"],
+    }
+
+
+def sizes(loader: Loader, recipe: Pretrain) -> dict[str, Any]:
+    """Tokens and epochs of a run."""
+    steps = recipe.steps(loader.sequences)
+    return {
+        "epoch_tokens": loader.targets,
+        "epoch_sequences": loader.sequences,
+        "epochs": steps * recipe.batch_sequences / loader.sequences,
+    }
+
+
+def summarize(trainer: Trainer) -> dict[str, Any]:
+    """What ``summary.json`` holds."""
+    run, progress = trainer.run, trainer.run.progress
+    lines = [e for e in read_journal(run.out) if e["kind"] == "train"]
+    speed = progress.targets / progress.seconds if progress.seconds else None
+    held = None if trainer.last is None else trainer.last.summary()
+    counts = parameter_count(run.model.config)
+    return {
+        "tokens": progress.targets,
+        "steps": progress.step,
+        "loss": lines[-1]["loss"] if lines else None,
+        "first_loss": lines[0]["loss"] if lines else None,
+        "tokens_per_second": speed,
+        "mfu": None if speed is None else trainer.mfu(speed),
+        "seconds": progress.seconds,
+        "skipped": progress.skipped,
+        "heldout": held,
+        "parameters": counts["total"],
+        "flops_per_token": flops_per_token(
+            run.model.config, run.recipe.data.sequence_tokens
+        ),
+        "padding": 1 - run.loader.packing(0).fill,
+        "device": str(run.world.device),
+        "processes": run.world.size,
+        "model": "model",
+        **sizes(run.loader, run.recipe),
+    }  # fmt: skip
+
+
+def _finish(run: Run, summary: dict[str, Any]) -> None:
+    """Export the model, write the report, and last the summary, which marks the run as done."""
+    export(run)
+    write_json(run.out / "report.json", {"summary": summary, "lineage": run.lineage})
+    with atomic_write(run.out / "report.html", text=True) as stream:
+        stream.write(report(run.out, summary, run.recipe))
+    manifest = manifests.build(
+        "training", recipe=recipes.to_table(run.recipe), seed=run.recipe.seed,
+        inputs=[run.lineage["shards"]], counts={"tokens": run.progress.targets},
+        parts=[manifests.part_entry(run.out, run.out / "model" / WEIGHTS)],
+    )  # fmt: skip
+    manifests.write(run.out, manifest)
+    write_json(run.out / SUMMARY, summary)
+
+
+def export(run: Run) -> Path:
+    """Link the last checkpoint's model to ``model/``, and check that it computes the same.
+
+    Raises:
+        DataError: the model on disk gives other logits than the one in memory.
+    """
+    source = checkpoint.checkpoints(run.out)[-1][1]
+    with atomic_folder(run.out / "model") as folder:
+        for path in sorted(source.iterdir()):
+            if path.is_file():
+                _link(path, folder / path.name)
+        write_json(folder / "yanmo" / "lineage.json", run.lineage)
+    probe = run.loader.batch([0]).tokens[:, :8]
+    stored = load_model(run.out / "model", dtype=next(run.model.parameters()).dtype)
+    stored.to(run.world.device)
+    with torch.no_grad():
+        tokens = probe.to(run.world.device)
+        if not torch.equal(stored.logits(tokens), run.model.logits(tokens)):
+            raise DataError("the stored model computes other logits than the trained one",
+                            where=run.out / "model")  # fmt: skip
+    return run.out / "model"
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def dry_run(recipe: Pretrain, shards_folder: Path, out: Path) -> dict[str, Any]:
+    """What :func:`pretrain` would do, without doing it.
+
+    Returns:
+        Shape, sizes and steps of the run.
+    """
+    shards = open_shards(shards_folder, verify="fast")
+    loader = Loader(shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed)
+    config = fresh_config(recipe, shards) if recipe.init is None else load_config(recipe.init)
+    found = checkpoint.checkpoints(out)
+    return {
+        "parameters": parameter_count(config),
+        "vocab_size": config.vocab_size,
+        "steps": recipe.steps(loader.sequences),
+        "steps_done": found[-1][0] if found else 0,
+        "tokens": recipe.steps(loader.sequences) * recipe.data.batch_tokens,
+        **sizes(loader, recipe),
+        "padding": 1 - loader.packing(0).fill,
+        "documents": shards.documents,
+        "heldout": (shards_folder / HELDOUT).is_dir(),
+        "flops": recipe.steps(loader.sequences)
+        * recipe.data.batch_tokens
+        * flops_per_token(config, recipe.data.sequence_tokens),
+        "device": str(pick_device(recipe.run.device)),
+    }
