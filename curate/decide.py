@@ -20,9 +20,6 @@ from yanmo.recipe import from_table
 from .signals import SIGNALS
 from .thresholds import Rules, Thresholds
 
-MODULES: Final = ("yanmo.curate.signals", "yanmo.curate.thresholds")
-"""What the result depends on beside this module (``Task.depends``)."""
-
 VERDICTS_FILE: Final = "verdicts.parquet"
 ROUTES: Final = ("default", "zh", "en", "ja", "mixed")
 LANGUAGE_RULE: Final = "languages"

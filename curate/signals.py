@@ -16,13 +16,6 @@ TEXT_HASH: Final = ("text_hash_hi", "text_hash_lo")
 texts among 10⁹ have one hash with a chance of 1.5e-21."""
 
 
-MODULES: Final = tuple(
-    f"yanmo.curate.{name}"
-    for name in ("characters", "layout", "phrases", "repetition", "signals", "utf8", "words")
-)
-"""What ``yanmo.curate.measure`` computes with: for the ``depends`` of its tasks."""
-
-
 @dataclass(frozen=True)
 class Signal:
     """One column of the signal table: an int64 count or a float64 ratio."""
