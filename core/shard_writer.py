@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,6 +23,9 @@ from yanmo.shards import (
     Ids,
     Vocabulary,
 )
+
+TOTALS: Final = ("documents", "tokens", "bytes", "chars")
+"""What is counted for each source."""
 
 
 class ShardWriter:
@@ -83,6 +88,64 @@ class ShardWriter:
         self.documents += len(ids)
 
 
+class PartsWriter:
+    """Write documents into as many parts as they need, and keep the totals of each source.
+
+    Args:
+        folder: where to; it must exist.
+        stem: parts are called ``stem-00000`` and so on.
+        vocabulary: decides the integer type and the closing id.
+        max_part_tokens: a part is closed before it exceeds this; a longer document is alone in one.
+    """
+
+    def __init__(
+        self, folder: Path, stem: str, vocabulary: Vocabulary, max_part_tokens: int
+    ) -> None:
+        self.folder, self.stem, self.vocabulary = folder, stem, vocabulary
+        self.max_part_tokens = max_part_tokens
+        self.parts: list[str] = []
+        self.sources: dict[str, dict[str, int]] = {}
+        self._writer: ShardWriter | None = None
+
+    def add(self, ids: Sequence[Ids], rows: pa.Table) -> None:
+        """Append documents; arguments as for :meth:`ShardWriter.add`."""
+        ends = np.cumsum([len(array) + 1 for array in ids])
+        start = before = 0
+        while start < len(ids):
+            writer = self._writer or self._open()
+            room = self.max_part_tokens - writer.tokens
+            stop = int(np.searchsorted(ends, before + room, side="right"))
+            if stop <= start and writer.tokens:
+                self.close()
+                continue
+            stop = max(stop, start + 1)
+            writer.add(ids[start:stop], rows.slice(start, stop - start))
+            start, before = stop, int(ends[stop - 1])
+        self._count(rows, np.diff(ends, prepend=0))
+
+    def _count(self, rows: pa.Table, tokens: npt.NDArray[np.int64]) -> None:
+        columns = {"documents": np.ones_like(tokens), "tokens": tokens}
+        columns |= {"bytes": rows["n_bytes"].to_numpy(), "chars": rows["n_chars"].to_numpy()}
+        encoded = rows["source"].combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy()
+        for code, source in enumerate(encoded.dictionary.to_pylist()):
+            totals = self.sources.setdefault(source, dict.fromkeys(TOTALS, 0))
+            for name in TOTALS:
+                totals[name] += int(columns[name][codes == code].sum())
+
+    def _open(self) -> ShardWriter:
+        name = f"{self.stem}-{len(self.parts):05d}"
+        self._writer = ShardWriter(self.folder, name, self.vocabulary).__enter__()
+        self.parts.append(name)
+        return self._writer
+
+    def close(self) -> None:
+        """Finish the open part, if there is one."""
+        if self._writer is not None:
+            self._writer.__exit__(None, None, None)
+            self._writer = None
+
+
 def write_manifest(
     folder: Path,
     vocabulary: Vocabulary,
@@ -90,8 +153,9 @@ def write_manifest(
     split: str,
     sources: Mapping[str, Mapping[str, int]],
     about: Mapping[str, Any],
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Hash every file of a filled shard folder and write its ``manifest.json``.
+    """List every file of a filled shard folder with its hash and write ``manifest.json``.
 
     Args:
         folder: holds the parts and ``tokenizer/``.
@@ -99,6 +163,7 @@ def write_manifest(
         split: ``train`` or ``heldout``.
         sources: per source name ``{"documents", "tokens", "bytes", "chars"}``.
         about: keyword arguments of :func:`yanmo.manifest.build` (``recipe``, ``inputs``, ``seed``).
+        known: SHA-256 of files by name, where it is known already.
 
     Returns:
         The manifest.
@@ -108,10 +173,10 @@ def write_manifest(
         docs = path.with_suffix(".docs.parquet")
         tokens = path.stat().st_size // DTYPES[vocabulary.dtype].itemsize
         rows = pq.read_metadata(docs).num_rows
-        parts.append(manifests.part_entry(folder, path, tokens=tokens, documents=rows))
-        parts.append(manifests.part_entry(folder, docs))
+        parts.append({**_entry(folder, path, known), "tokens": tokens, "documents": rows})
+        parts.append(_entry(folder, docs, known))
     for path in sorted((folder / TOKENIZER_FOLDER).iterdir()):
-        parts.append(manifests.part_entry(folder, path))
+        parts.append(_entry(folder, path, known))
     counts = {
         "tokens": sum(part.get("tokens", 0) for part in parts),
         "documents": sum(part.get("documents", 0) for part in parts),
@@ -121,3 +186,10 @@ def write_manifest(
     manifest |= {**asdict(vocabulary), "sources": {k: dict(v) for k, v in sources.items()}}
     manifests.write(folder, manifest)
     return manifest
+
+
+def _entry(folder: Path, path: Path, known: Mapping[str, str]) -> dict[str, Any]:
+    if path.name not in known:
+        return manifests.part_entry(folder, path)
+    name = path.relative_to(folder).as_posix()
+    return {"path": name, "bytes": path.stat().st_size, "sha256": known[path.name]}

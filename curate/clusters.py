@@ -6,7 +6,7 @@ a removed document always resembles its ``kept_id``, also where a cluster is a c
 whose ends have little in common; such a cluster keeps more than one document.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -106,19 +106,19 @@ def least_matches(min_jaccard: float | None, permutations: int) -> int:
     return 0 if min_jaccard is None else int(np.ceil(min_jaccard * permutations - 1e-9))
 
 
-def connect(edge_files: Sequence[Path], documents: int) -> U32:
-    """Union-find over the pairs of all files.
+def connect(pairs: Iterable[npt.NDArray[Any]], documents: int) -> U32:
+    """Union-find over pairs of documents.
 
     Args:
-        edge_files: ``.npy`` files, uint32 ``[pairs, 3]``: two global indices, equal values.
+        pairs: uint32 arrays whose first two columns are document numbers; others are not read.
         documents: how many documents there are.
 
     Returns:
-        For each document the smallest index of its component, uint32 ``[documents]``.
+        For each document the smallest number in its component, uint32 ``[documents]``.
     """
     parent = np.arange(documents, dtype=np.uint32)
-    for path in edge_files:
-        _union(parent, np.load(path, mmap_mode="r"))
+    for some in pairs:
+        _union(parent, some)
     _flatten(parent)
     return parent
 
@@ -268,7 +268,7 @@ def cluster(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[s
     bands, parts = parameters["bands"], parameters["parts"]
     edge_files, member_files = inputs[:bands], inputs[bands : bands + parts]
     signatures = SignatureParts(inputs[bands + parts :])
-    roots = connect(edge_files, len(signatures))
+    roots = connect((np.load(path, mmap_mode="r") for path in edge_files), len(signatures))
     # A root has itself as the smallest; a component has a second member or is none.
     leaves = np.flatnonzero(roots != np.arange(len(roots), dtype=np.uint32))
     wanted = np.union1d(leaves, roots[leaves]).astype(np.int64)

@@ -39,27 +39,20 @@ def write_edges(path: Path, edges: list[Edge]) -> Path:
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), documents=st.integers(1, 40))
-def test_components_equal_a_plain_union_find(
-    data: st.DataObject, documents: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_components_equal_a_plain_union_find(data: st.DataObject, documents: int) -> None:
     node = st.integers(0, documents - 1)
     edges = data.draw(st.lists(st.tuples(node, node), max_size=60))
-    folder = tmp_path_factory.mktemp("edges")
-    half = len(edges) // 2
-    files = [
-        write_edges(folder / "a.npy", edges[:half]),
-        write_edges(folder / "b.npy", edges[half:]),
-    ]
+    rows = np.array(edges, np.uint32).reshape(-1, 2)
+    halves = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
     expected = smallest_of_component(edges, documents)
-    assert clusters.connect(files, documents).tolist() == expected
-    assert clusters.connect(files[::-1], documents).tolist() == expected
+    assert clusters.connect(halves, documents).tolist() == expected
+    assert clusters.connect(halves[::-1], documents).tolist() == expected
 
 
-def test_a_long_chain_is_one_component(tmp_path: Path) -> None:
+def test_a_long_chain_is_one_component() -> None:
     order = np.random.default_rng(3).permutation(100_000)
     edges = np.column_stack([order[:-1], order[1:], order[1:]]).astype(np.uint32)
-    np.save(tmp_path / "e.npy", edges)
-    assert not clusters.connect([tmp_path / "e.npy"], 100_000).any()
+    assert not clusters.connect([edges], 100_000).any()
 
 
 def members(*rows: tuple[str, str, str | None, int]) -> pa.Table:

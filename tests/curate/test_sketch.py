@@ -76,7 +76,8 @@ def column(*texts: str) -> pa.Array:
 def shingles(text: str, k: int = 5) -> list[int]:
     hashes, bounds, _ = sketch.shingles(column(text), k=k)
     assert bounds.tolist() == [0, len(hashes)]
-    return hashes.tolist()
+    found: list[int] = hashes.tolist()
+    return found
 
 
 chinese = st.text(

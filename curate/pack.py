@@ -1,0 +1,350 @@
+"""Pack a document table into token shards, and hold some out. The format: ``yanmo.shards``.
+
+plan     ids, sources, addresses, duplicates of all parts   who is held out (curate/holdout.py)
+pack     one part and the tokenizer                         shard parts, train and heldout
+finish   links them into OUT and OUT/heldout; each is a complete shard folder
+"""
+
+import dataclasses
+import multiprocessing
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from yanmo.documents import iterate, part_paths
+from yanmo.errors import DataError, UsageError
+from yanmo.manifest import NAME as MANIFEST
+from yanmo.progress import track
+from yanmo.recipe import setting, to_table
+from yanmo.shard_writer import TOTALS, PartsWriter, write_manifest
+from yanmo.shards import DOCS_SCHEMA, TOKENIZER_FOLDER, Ids, Vocabulary, open_shards
+from yanmo.tasks import Done, Identities, Input, Task, run
+
+if TYPE_CHECKING:
+    from yanmo.vocab.load import Tokenizer
+
+SPLITS: Final = ("train", "heldout")
+CACHE: Final = ".cache"
+DOCUMENT_COLUMNS: Final = ("id", "text", "source", "origin", "url", "n_bytes", "n_chars")
+PART_FILE: Final = re.compile(r"part-\d{5}(\.bin|\.docs\.parquet)")
+BATCH_BYTES: Final = 4 << 20  # text tokenized at a time; a longer document is a batch by itself
+
+# What a tokenizer folder may hold beside the file that defines the ids; weights are left behind.
+TOKENIZER_FILES: Final = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
+    "generation_config.json", "yanmo.json",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """The ``[pack]`` table of a recipe."""
+
+    holdout_fraction: float = setting(
+        0.01, low=0.0, high=0.5,
+        help="Share of each source's bytes to hold out, in whole duplicate clusters and sites.",
+    )  # fmt: skip
+    max_part_tokens: int = setting(
+        1 << 27, low=1, help="A part is closed before it exceeds this; a longer document is alone."
+    )
+    seed: int = setting(0, low=0, help="Chooses what is held out.")
+
+
+def pack_folder(
+    documents: Path,
+    *,
+    tokenizer: Path,
+    out: Path,
+    settings: PackSettings,
+    workers: int = 1,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Tokenize documents into ``out``; the held-out ones into ``out/heldout``.
+
+    Args:
+        documents: a run folder (its duplicate clusters are used), a folder of parts, or one part.
+        tokenizer: folder or file.
+        out: the shard folder; its cache lies in ``out/.cache``.
+        settings: what changes the result.
+        workers: processes; never changes the result.
+        quiet: show no progress.
+
+    Returns:
+        ``{"tokens", "documents", "parts", "sources", "heldout": {"tokens", "documents", "parts",
+        "sources"}, "clusters_known", "tasks", "fresh_tasks", "tokenizer_sha256"}``.
+
+    Raises:
+        UsageError: ``out`` holds something else, or there is no such tokenizer.
+        DataError: nothing to pack, or the tokenizer has no EOS.
+    """
+    from yanmo.vocab.load import load_tokenizer
+
+    refuse_foreign_folder(out)
+    loaded = load_tokenizer(tokenizer)
+    vocabulary = vocabulary_of(loaded)
+    cache = out / CACHE
+    identities = Identities(cache / "identities.json")
+    parts = identities.identify(part_paths(documents))
+    known = documents / "duplicates" / "documents.parquet"
+    duplicates = identities.identify([known]) if known.is_file() else []
+    identities.save()
+    plan = _run([_plan_task(duplicates, parts, settings)], cache, workers, quiet)[0]
+    if not plan.result["documents"]:
+        raise DataError("no documents to pack", where=documents)
+    identity = Input(loaded.path, loaded.sha256)
+    parameters = {"max_part_tokens": settings.max_part_tokens}
+    tasks = [
+        Task("pack", "yanmo.curate.pack:pack_part",
+             (part, plan.input(f"split-{number:05d}.parquet"), identity), parameters)
+        for number, part in enumerate(parts)
+    ]  # fmt: skip
+    done = _run(tasks, cache, workers, quiet)
+    inputs = [{"path": str(i.path), "sha256": i.identity, "bytes": i.path.stat().st_size}
+              for i in (*duplicates, *parts, identity)]  # fmt: skip
+    about = {"recipe": to_table(settings), "inputs": inputs, "seed": settings.seed}
+    (out / MANIFEST).unlink(missing_ok=True)
+    made = {
+        split: _finish(folder, split, done, loaded, about)
+        for split, folder in (("heldout", out / "heldout"), ("train", out))
+    }
+    return {
+        **made["train"],
+        "heldout": made["heldout"],
+        "clusters_known": bool(duplicates),
+        "tokenizer_sha256": vocabulary.tokenizer_sha256,
+        "tasks": 1 + len(done),
+        "fresh_tasks": sum(not d.cached for d in (plan, *done)),
+    }
+
+
+def _plan_task(duplicates: Sequence[Input], parts: Sequence[Input], settings: PackSettings) -> Task:
+    parameters = {
+        "duplicates": bool(duplicates),
+        "holdout_fraction": settings.holdout_fraction,
+        "seed": settings.seed,
+    }
+    return Task("split", "yanmo.curate.holdout:plan_split", (*duplicates, *parts), parameters)
+
+
+def _run(tasks: Sequence[Task], cache: Path, workers: int, quiet: bool) -> list[Done]:
+    with track(len(tasks), tasks[0].step, quiet=quiet) as watcher:
+        return run(tasks, cache=cache, workers=workers, watcher=watcher)
+
+
+def refuse_foreign_folder(out: Path) -> None:
+    """Refuse to write into a folder that holds what is not ours."""
+    if out.exists() and not out.is_dir():
+        raise UsageError("--out is a file", where=out, fix="Give a folder.")
+    ours = {CACHE, MANIFEST, TOKENIZER_FOLDER, "heldout"}
+    names = sorted(path.name for path in out.iterdir()) if out.exists() else []
+    foreign = [n for n in names if n not in ours and not (n[0] == "." or PART_FILE.fullmatch(n))]
+    if foreign:
+        raise UsageError("--out holds other files", where=out, value=foreign[:5],
+                         fix="Give a new folder, or one that `pack` wrote.")  # fmt: skip
+
+
+def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
+    """What the shards say about their tokenizer.
+
+    Raises:
+        DataError: it has no EOS, and every document must be closed.
+    """
+    if tokenizer.eos_id is None:
+        raise DataError("the tokenizer has no end-of-sequence token", where=tokenizer.path,
+                        fix='Name it in tokenizer_config.json: {"eos_token": "</s>"}.')  # fmt: skip
+    return Vocabulary(
+        tokenizer_sha256=tokenizer.sha256,
+        vocab_size=tokenizer.vocab_size,
+        eos_id=tokenizer.eos_id,
+        bos_id=tokenizer.bos_id,
+        pad_id=tokenizer.pad_id,
+    )
+
+
+def encode_texts(tokenizer: "Tokenizer", texts: pa.Array) -> list[Ids]:
+    """Token ids of every text, without special tokens: the one place where text becomes ids.
+
+    Args:
+        tokenizer: any.
+        texts: ``large_string``.
+
+    Returns:
+        One integer array a text.
+    """
+    # The engines take Python strings; a bounded batch of them is alive at a time.
+    return list(tokenizer.encode_batch(texts.to_pylist()))
+
+
+def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Tokenize one part into ``train-*`` and ``heldout-*`` shard parts.
+
+    Args:
+        inputs: the part (document table), its split (:mod:`yanmo.curate.holdout`), the tokenizer.
+        parameters: ``max_part_tokens``.
+        out: folder to write.
+
+    Returns:
+        For each split ``{"parts": [names], "sources": {source: totals}}``.
+
+    Raises:
+        DataError: split and part do not line up, or the tokenizer gives ids that cannot be.
+    """
+    from yanmo.vocab.load import load_tokenizer
+
+    if multiprocessing.parent_process() is not None:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # parts are the unit of parallelism
+    tokenizer = load_tokenizer(inputs[2])
+    vocabulary = vocabulary_of(tokenizer)
+    limit = parameters["max_part_tokens"]
+    writers = {split: PartsWriter(out, split, vocabulary, limit) for split in SPLITS}
+    split = pq.read_table(inputs[1])
+    start = 0
+    for batch in _batches(inputs[0]):
+        some = split.slice(start, batch.num_rows)
+        start += batch.num_rows
+        if some.num_rows != batch.num_rows:
+            break
+        ids = encode_texts(tokenizer, batch.column("text"))
+        columns = {n: batch.column(n) for n in DOCS_SCHEMA.names if n not in ("end", "cluster")}
+        rows = pa.table({**columns, "cluster": some["cluster"]})
+        heldout = some["heldout"].to_numpy()
+        for name, mask in zip(SPLITS, (~heldout, heldout), strict=True):
+            mine = [ids[i] for i in np.flatnonzero(mask)]
+            if mine:
+                writers[name].add(mine, rows.filter(pa.array(mask)).combine_chunks())
+    if start != split.num_rows:
+        raise DataError("the split and the documents do not line up", where=inputs[0],
+                        value=(start, split.num_rows))  # fmt: skip
+    for writer in writers.values():
+        writer.close()
+    return {name: {"parts": w.parts, "sources": w.sources} for name, w in writers.items()}
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Rows in order, at most BATCH_BYTES of text at a time, or a single longer document."""
+    for batch in iterate([path], columns=DOCUMENT_COLUMNS, batch_rows=1024):
+        ends = np.cumsum(batch.column("n_bytes").to_numpy())
+        start = before = 0
+        while start < batch.num_rows:
+            stop = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
+            stop = max(stop, start + 1)
+            yield batch.slice(start, stop - start)
+            start, before = stop, int(ends[stop - 1])
+
+
+def _finish(
+    folder: Path, split: str, done: Sequence[Done], tokenizer: "Tokenizer", about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Link the parts of one split into its folder; the manifest comes last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    for old in [path for path in folder.iterdir() if PART_FILE.fullmatch(path.name)]:
+        old.unlink()
+    known: dict[str, str] = {}
+    sources: dict[str, dict[str, int]] = {}
+    made = [(d, name) for d in done for name in d.result[split]["parts"]]
+    for number, (task, name) in enumerate(made):
+        for suffix in (".bin", ".docs.parquet"):
+            target = folder / f"part-{number:05d}{suffix}"
+            _link(task.folder / f"{name}{suffix}", target)
+            known[target.name] = task.files[f"{name}{suffix}"]
+    for task in done:
+        for source, totals in task.result[split]["sources"].items():
+            sums = sources.setdefault(source, dict.fromkeys(TOTALS, 0))
+            for name in TOTALS:
+                sums[name] += totals[name]
+    copy_tokenizer(tokenizer.path, folder / TOKENIZER_FOLDER)
+    manifest = write_manifest(
+        folder,
+        vocabulary_of(tokenizer),
+        split=split,
+        sources=dict(sorted(sources.items())),
+        about=about,
+        known=known,
+    )
+    return {**manifest["counts"], "parts": len(made), "sources": manifest["sources"]}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def copy_tokenizer(file: Path, folder: Path) -> None:
+    """Copy what makes a tokenizer folder: the file that defines the ids, and its companions.
+
+    Args:
+        file: the file that defines the ids.
+        folder: replaced.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    names = [name for name in TOKENIZER_FILES if (file.parent / name).is_file()]
+    for name in sorted({*names, file.name}):
+        shutil.copyfile(file.parent / name, folder / name)
+
+
+def where(folder: Path, position: int, *, context: int = 20) -> dict[str, Any]:
+    """Walk from a token position to document, source and page.
+
+    Args:
+        folder: shards.
+        position: token position over all parts.
+        context: tokens shown on either side.
+
+    Returns:
+        The fields of :class:`yanmo.shards.Place`, and ``before``, ``token``, ``after`` as text.
+    """
+    from yanmo.vocab.load import load_tokenizer
+
+    shards = open_shards(folder)
+    place = shards.where(position)
+    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER)
+    low, high = max(place.start, position - context), min(place.end, position + 1 + context)
+    pieces = {
+        "before": shards.read(low, position),
+        "token": shards.read(position, position + 1),
+        "after": shards.read(position + 1, high),
+    }
+    texts = {name: tokenizer.decode(ids, skip_special=False) for name, ids in pieces.items()}
+    return {**dataclasses.asdict(place), **texts}
+
+
+def peek(
+    folder: Path, *, first: int = 0, documents: int = 3, max_tokens: int = 200
+) -> list[dict[str, Any]]:
+    """Decode some documents.
+
+    Args:
+        folder: shards.
+        first: number of the first document.
+        documents: how many.
+        max_tokens: tokens decoded of each.
+
+    Returns:
+        For each: the fields of :class:`yanmo.shards.Place`, ``tokens``, ``text``, and ``cut``:
+        whether there is more.
+    """
+    from yanmo.vocab.load import load_tokenizer
+
+    shards = open_shards(folder)
+    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER)
+    found = []
+    for number in range(first, min(first + documents, shards.documents)):
+        ids = shards.document(number)
+        start = int(shards.document_ends[number]) - len(ids)
+        text = tokenizer.decode(ids[:max_tokens], skip_special=False)
+        place = dataclasses.asdict(shards.where(start))
+        found.append({**place, "tokens": len(ids), "text": text, "cut": len(ids) > max_tokens})
+    return found
