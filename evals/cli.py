@@ -1,0 +1,145 @@
+"""``yanmo evals``: a checkpoint in, scores and reports out. Only click is imported at the top."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from yanmo.options import (
+    emit,
+    json_option,
+    limit_option,
+    out_option,
+    quiet,
+    seed_option,
+    verbosity_options,
+)
+
+MODEL = click.argument("model", type=click.Path(path_type=Path))
+
+
+@click.group()
+def group() -> None:
+    """A checkpoint in; scores and reports out."""
+
+
+def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How the model is loaded and run; see ``score.LoadOptions``."""
+    for option in (
+        click.option("--engine", default="auto", show_default=True,
+                     help="packed (Llama, Qwen), transformers, or auto."),
+        click.option("--dtype", default="float32", show_default=True,
+                     help="float32, bfloat16 or float16."),
+        click.option("--device", default="cpu", show_default=True, help="A torch device."),
+        click.option("--max-tokens", type=int, default=None, help="Shorten the model's context."),
+        click.option("--tokenizer", type=click.Path(path_type=Path), default=None,
+                     help="Another tokenizer than the model folder's own."),
+        click.option("--threads", type=click.IntRange(1), default=None,
+                     help="CPU threads for torch; default: all cores."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _load(model: Path, options: dict[str, Any]) -> Any:
+    """A scorer from the shared model options, which are taken out of ``options``."""
+    import torch
+
+    from .score import LoadOptions, load_scorer
+
+    threads = options.pop("threads")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    names = ("engine", "dtype", "device", "max_tokens", "tokenizer")
+    return load_scorer(model, LoadOptions(**{name: options.pop(name) for name in names}))
+
+
+def _exam_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is asked, and how; see ``planning.Settings``."""
+    for option in (
+        click.option("--split", default=None, help="dev, val or test; default: the task's."),
+        click.option("--shots", type=click.IntRange(0, 20), default=None,
+                     help="Worked examples before each question; default: the task's."),
+        click.option("--dialect", default=None, help="Wording of the prompt; default: the task's."),
+        click.option("--subject", "subjects", multiple=True, help="Only this one; repeatable."),
+        click.option("--per-subject", type=click.IntRange(1), default=None,
+                     help="At most this many questions of each subject."),
+        click.option("--answer-form", default="dialect", show_default=True,
+                     help="What is scored: the dialect's answer, bare letter, or space + letter."),
+        click.option("--too-long", default="first", show_default=True,
+                     help="Which shot goes when a prompt is too long: first, last, longest; or "
+                          "left: cut tokens."),
+        click.option("--uniform-shots", is_flag=True,
+                     help="Give all questions of a subject as many shots as fit the longest."),
+        click.option("--bos", default="auto", show_default=True,
+                     help="Start with the BOS token: auto, always or never."),
+        click.option("--batch-tokens", type=click.IntRange(1), default=1024, show_default=True,
+                     help="Tokens of one batch."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _run_exam(task: str, model: Path, data: Path, options: dict[str, Any]) -> None:
+    from . import pages
+    from .exam import load_task
+    from .multiple_choice import evaluate
+    from .planning import Settings
+
+    as_json, out = options.pop("as_json"), options.pop("out")
+    defaults = load_task(task)
+    for name in ("split", "shots", "dialect"):
+        if options[name] is None:
+            options[name] = getattr(defaults, name)
+    scorer = _load(model, options)
+    settings = Settings(**options)
+    outcome = evaluate(scorer, data, task=task, settings=settings, out=out, quiet=quiet())
+    summary = outcome.summary
+    shown = pages.text(summary)
+    if out is not None:
+        shown += f"\n\n{out / 'report.html'}"
+    emit(summary, as_json=as_json, text=shown)
+
+
+@group.command()
+@MODEL
+@click.argument("data", type=click.Path(path_type=Path))
+@out_option(required=False, help="Folder for samples, summary and report; makes it resumable.")
+@_exam_options
+@_model_options
+@limit_option
+@json_option
+@verbosity_options
+def ceval(model: Path, data: Path, **options: Any) -> None:
+    """C-Eval, 5-shot: accuracy of MODEL on DATA (the official zip, or a folder with its csv)."""
+    _run_exam("ceval", model, data, options)
+
+
+@group.command()
+@MODEL
+@click.argument("texts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--window", "length", type=click.IntRange(2), default=None,
+              help="Tokens of a window; default: 2048, or what the model takes.")  # fmt: skip
+@click.option("--stride", type=click.IntRange(1), default=None,
+              help="Tokens by which windows advance; default: half a window.")  # fmt: skip
+@click.option("--context", type=click.Choice(["auto", "none"]), default="auto", show_default=True,
+              help="What stands before a document: BOS (or EOS), or nothing.")  # fmt: skip
+@click.option("--column", default="text", show_default=True, help="Column or field of the text.")
+@click.option("--batch-tokens", type=click.IntRange(1), default=2048, show_default=True,
+              help="Tokens of one batch.")  # fmt: skip
+@_model_options
+@limit_option
+@seed_option
+@json_option
+@verbosity_options
+def bpb(model: Path, texts: tuple[Path, ...], **options: Any) -> None:
+    """Bits per byte and per character of MODEL on TEXTS (run folders, parquet, jsonl, txt)."""
+    from .perplexity import TextOptions, score_texts, shown
+
+    as_json = options.pop("as_json")
+    scorer = _load(model, options)
+    options["seed"] = options["seed"] or 0
+    result = score_texts(scorer, texts, TextOptions(**options), quiet=quiet())
+    result["model"] = {"name": scorer.info.name, **scorer.info.identity()}
+    emit(result, as_json=as_json, text=shown(result))
