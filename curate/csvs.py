@@ -10,7 +10,7 @@ from yanmo.errors import DataError
 from .ledger import Books, Why
 from .options import ReadOptions
 from .pages import Page, meta_json, take_string
-from .records import BOM, Block, LongLine, line_blocks, undecodable
+from .records import BOM, HEAD_BYTES, Block, LongLine, line_blocks, undecodable
 from .window import Piece
 
 
@@ -49,10 +49,17 @@ class _Lines:
     def _of_block(self, block: Block) -> Iterator[bytes | _Stop]:
         raws = block.data.split(b"\n")
         last = raws.pop()
+        limit, offset = self.options.max_record_bytes, block.offset
         for raw in raws:
-            yield raw + b"\n"
+            if len(raw) > limit:
+                yield _Stop(long=LongLine(offset, len(raw) + 1, raw[:HEAD_BYTES]))
+            else:
+                yield raw + b"\n"
+            offset += len(raw) + 1
         if block.cut:
             yield _Stop(cut=last)
+        elif len(last) > limit:
+            yield _Stop(long=LongLine(offset, len(last), last[:HEAD_BYTES]))
         elif last:
             yield last
 

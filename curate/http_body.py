@@ -78,9 +78,11 @@ def _decode(body: bytes, name: str, limit: int, *, cut_allowed: bool) -> bytes:
             bits = zlib.MAX_WBITS if zlib_header else -zlib.MAX_WBITS
             return _inflate(body, bits, limit, cut_allowed=cut_allowed)
         if name == "br":
-            return _bounded(BrotliReader(io.BytesIO(body)).read(limit + 1), limit)
+            output = BrotliReader(io.BytesIO(body)).read(limit + 1)
+            _check_size(output, limit)
+            return output
         if name == "zstd":
-            return _unzstd(body, limit)
+            return _unzstd(body, limit, cut_allowed=cut_allowed)
     except (BadBody, OSError) as error:
         if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             return body
@@ -91,16 +93,14 @@ def _decode(body: bytes, name: str, limit: int, *, cut_allowed: bool) -> bytes:
 
 
 def _inflate(body: bytes, bits: int, limit: int, *, cut_allowed: bool) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    output = bytearray()
     while True:
         inflate = zlib.decompressobj(bits)
         try:
-            parts.append(inflate.decompress(body, limit + 1 - size))
+            output += inflate.decompress(body, limit + 1 - len(output))
         except zlib.error as error:
             raise BadBody(f"cannot inflate ({error})") from error
-        size += len(parts[-1])
-        _bounded(b"", limit, size)
+        _check_size(output, limit)
         if not inflate.eof:
             if cut_allowed:
                 break
@@ -108,20 +108,28 @@ def _inflate(body: bytes, bits: int, limit: int, *, cut_allowed: bool) -> bytes:
         body = inflate.unused_data
         if not body.startswith(b"\x1f\x8b\x08"):
             break  # one member is the rule; bytes after it are ignored as browsers do
-    return b"".join(parts)
+    return bytes(output)
 
 
-def _unzstd(body: bytes, limit: int) -> bytes:
+def _unzstd(body: bytes, limit: int, *, cut_allowed: bool) -> bytes:
     import zstandard
 
+    feed = zstandard.ZstdDecompressor().decompressobj()
+    output = bytearray()
     try:
-        with zstandard.ZstdDecompressor().stream_reader(body) as reader:
-            return _bounded(reader.read(limit + 1), limit)
+        # Slices, because a kilobyte may hold blocks of 40 MB together.
+        for at in range(0, len(body), 1 << 10):
+            output += feed.decompress(body[at : at + (1 << 10)])
+            _check_size(output, limit)
+            if feed.eof:
+                return bytes(output)
     except zstandard.ZstdError as error:
         raise BadBody(str(error)) from error
+    if cut_allowed:
+        return bytes(output)
+    raise BadBody("the compressed body ends too early")
 
 
-def _bounded(output: bytes, limit: int, size: int | None = None) -> bytes:
-    if (len(output) if size is None else size) > limit:
+def _check_size(output: bytes | bytearray, limit: int) -> None:
+    if len(output) > limit:
         raise BadBody(f"the body decodes to more than {limit} bytes")
-    return output

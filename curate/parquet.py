@@ -120,7 +120,7 @@ def _read_group(
 def _rows(batch: pa.RecordBatch, first: int, books: Books, options: ReadOptions) -> Iterator[Page]:
     texts = _texts(batch.column(options.text_field))
     others = [name for name in batch.schema.names if name != options.text_field]
-    records = _records(batch.select(others))
+    records = _records(batch.select(others), batch.num_rows)
     for row, (text, record) in enumerate(zip(texts, records, strict=True), first):
         why = None
         if text is None:
@@ -154,15 +154,17 @@ def _texts(column: pa.Array) -> list[bytes | None]:
     return values
 
 
-def _records(batch: pa.RecordBatch) -> list[dict[str, Any] | str]:
+def _records(batch: pa.RecordBatch, rows: int) -> list[dict[str, Any] | str]:
     """The other columns by row; a row that Python cannot hold is its error instead."""
+    if not batch.num_columns:
+        return [{} for _ in range(rows)]
     columns = [_iso(column) for column in batch.columns]
     batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     try:
-        rows: list[dict[str, Any] | str] = batch.to_pylist()
-        return rows
+        records: list[dict[str, Any] | str] = batch.to_pylist()
+        return records
     except _ERRORS:
-        return [_record(batch.slice(row, 1)) for row in range(batch.num_rows)]
+        return [_record(batch.slice(row, 1)) for row in range(rows)]
 
 
 def _iso(column: pa.Array) -> pa.Array:

@@ -86,6 +86,8 @@ def _pages(source: InputFile, options: ReadOptions, ledger: ByteLedger) -> Itera
         return
     with _opened(source) as stream:
         if source.format == "parquet":
+            if source.path == STDIN:
+                raise _no_stream(source)
             size = stream.seek(0, 2)
             yield from read_parquet(stream, size, books, options)
             books.use_stored(0, size)
@@ -130,14 +132,15 @@ def _reader(
     return readers[form], pieces
 
 
+def _no_stream(source: InputFile) -> DataError:
+    fix = "Give the path of the file."
+    return DataError("Parquet cannot be read from a stream", where=source.name, fix=fix)
+
+
 def _sniff(head: bytes, source: InputFile) -> str:
     """The format of a stream without a name, by its first bytes."""
     if head.startswith(b"PAR1"):
-        raise DataError(
-            "Parquet cannot be read from a stream",
-            where=source.name,
-            fix="Give the path of the file.",
-        )
+        raise _no_stream(source)
     head = head.removeprefix(BOM).lstrip()
     if head.startswith(b"WARC/"):
         return "warc"

@@ -79,35 +79,43 @@ def raw_pieces(stream: BinaryIO, where: str) -> Iterator[Piece]:
             parts, size = [], 0
 
 
-def compression_of(head: bytes, name: str) -> str:
-    """``gzip``, ``zstd`` or ``plain``: by the magic bytes, else by the suffix of the name."""
-    if head.startswith(GZIP_MAGIC):
-        return "gzip"
-    if head.startswith(ZSTD_MAGIC) or (len(head) > 3 and head[1:4] == ZSTD_SKIPPABLE):
-        return "zstd"
-    if not head:
-        return "plain"
-    lower = name.lower()
-    return "gzip" if lower.endswith(".gz") else "zstd" if lower.endswith(".zst") else "plain"
-
-
 def decompress(raw: Window, books: Books) -> Iterator[Piece]:
     """The content of a stored stream; every stored byte is booked.
+
+    What the stream is, its magic bytes say, else the suffix of its name. Against the suffix the
+    magic must be borne out by a member that decompresses.
 
     Args:
         raw: window over the stored bytes.
         books: where used, skipped and damaged spans go.
 
     Yields:
-        Pieces of at most about 1 MiB, and a ``Break`` for each damage.
+        Pieces of bounded size, and a ``Break`` for each damage.
     """
-    raw.fill(4)
-    kind = compression_of(raw.peek(0, 4), books.file)
-    if kind == "gzip":
-        return _members(raw, books, _Gzip())
-    if kind == "zstd":
-        return _members(raw, books, _Zstd())
-    return _plain(raw, books)
+    raw.fill(PROBE_BYTES)
+    named = _codec_by_name(books.file)
+    magic = _codec_by_magic(raw.peek(0, 4))
+    codec: _Codec | None = named if raw.data else None
+    if magic is not None and (
+        "." not in books.file
+        or (named is not None and named.name == magic.name)
+        or magic.works(raw.peek(0, PROBE_BYTES))
+    ):
+        codec = magic
+    return _plain(raw, books) if codec is None else _members(raw, books, codec)
+
+
+def _codec_by_name(name: str) -> "_Codec | None":
+    lower = name.lower()
+    return _Gzip() if lower.endswith(".gz") else _Zstd() if lower.endswith(".zst") else None
+
+
+def _codec_by_magic(head: bytes) -> "_Codec | None":
+    if head.startswith(GZIP_MAGIC):
+        return _Gzip()
+    if head.startswith(ZSTD_MAGIC) or (len(head) == 4 and head[1:] == ZSTD_SKIPPABLE):
+        return _Zstd()
+    return None
 
 
 def _plain(raw: Window, books: Books) -> Iterator[Piece]:

@@ -21,14 +21,15 @@ from .window import Piece, Window
 
 MAX_HEADER = 1 << 16
 SCAN_BYTES = 1 << 20
+HEADER_CHARS = 256
 _SEPARATOR = "record separator"
-_VERSION = re.compile(rb"WARC/\d\.\d{1,2}[ \t]*\r?\n")
+_VERSION = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,4}\r?\n")
 # Where reading can go on: a version line with a header field below it.
-_NEXT = re.compile(rb"WARC/\d\.\d{1,2}[ \t]*\r?\n[A-Za-z-]+[ \t]*:")
+_NEXT = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,4}\r?\n[A-Za-z-]{1,32}[ \t]{0,4}:")
 _NEXT_LONGEST = 64
 _NEWLINES = re.compile(rb"[\r\n]*")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
-_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$")
+_LENGTH = re.compile(rb"(?im)^content-length[ \t]*:([^\r\n]*)")
 
 
 class Frame(NamedTuple):
@@ -142,7 +143,7 @@ def _header(window: Window) -> bytes:
 
 
 def _content_length(header: bytes) -> int | None:
-    values = set(_LENGTH.findall(header))
+    values = {value.strip() for value in _LENGTH.findall(header)}
     value = values.pop() if len(values) == 1 else b""
     return int(value) if value.isdigit() and len(value) < 16 else None
 
@@ -290,7 +291,7 @@ _HTML_TAG = re.compile(rb"(?i)<(?:!doctype\s+html|html|head|body|title|meta)[\s>
 
 def _media(content_type: str, frame: Frame) -> str:
     """``html``, ``text``, or the kind under which the record is skipped."""
-    name = re.split(r"[;,\s]", content_type.strip().lower(), maxsplit=1)[0]
+    name = re.split(r"[;,\s]", content_type.strip()[:HEADER_CHARS].lower(), maxsplit=1)[0]
     if name in ("text/html", "application/xhtml+xml"):
         return "html"
     if name == "text/plain":
@@ -304,7 +305,7 @@ def _media(content_type: str, frame: Frame) -> str:
 
 
 def _charset(content_type: str) -> str | None:
-    match = re.search(r"(?i)charset\s*=\s*[\"']?\s*([\w.:+-]+)", content_type)
+    match = re.search(r"(?i)charset\s*=\s*[\"']?([\w.:+-]+)", content_type[:HEADER_CHARS])
     return match.group(1).lower() if match else None
 
 
