@@ -47,7 +47,8 @@ class InputSpec:
     format: str = setting(
         AUTO,
         choices=(AUTO, *sorted(set(FORMATS.values()))),
-        help="Format of all its files; auto: by suffix (stdin: by content).",
+        help="Format of all its files; auto: by suffix, or by content for stdin "
+        "and for a named file without suffix.",
     )
 
 
@@ -138,7 +139,7 @@ def _files(spec: InputSpec) -> list[InputFile]:
     found, single = _remote(spec.path) if "://" in spec.path else _local(spec.path)
     source = spec.source or _last_name(spec.path)
     files = [
-        InputFile(path, name, source, spec.licence, _format(name, spec), size)
+        InputFile(path, name, source, spec.licence, _format(name, spec, single=single), size)
         for name, path, size in sorted(found)
     ]
     if all(file.format == IGNORED for file in files):
@@ -160,8 +161,8 @@ def _last_name(path: str) -> str:
     return name.split(".")[0] or Path.cwd().name
 
 
-def _format(name: str, spec: InputSpec) -> str:
-    if spec.format != AUTO:
+def _format(name: str, spec: InputSpec, *, single: bool) -> str:
+    if spec.format != AUTO or (single and "." not in name):
         return spec.format
     lower = name.lower()
     for ending in COMPRESSIONS:

@@ -85,9 +85,7 @@ def _pages(source: InputFile, options: ReadOptions, ledger: ByteLedger) -> Itera
         ledger.close(books, content=size, stored=size)
         return
     with _opened(source) as stream:
-        if source.format == "parquet":
-            if source.path == STDIN:
-                raise _no_stream(source)
+        if _is_parquet(source, stream):
             size = stream.seek(0, 2)
             yield from read_parquet(stream, size, books, options)
             books.use_stored(0, size)
@@ -99,6 +97,18 @@ def _pages(source: InputFile, options: ReadOptions, ledger: ByteLedger) -> Itera
         reader, pieces = _reader(source, pieces, options)
         yield from reader(pieces, books, options)
         ledger.close(books, content=content.bytes, stored=stored.bytes, on_disk=source.size)
+
+
+def _is_parquet(source: InputFile, stream: BinaryIO) -> bool:
+    if source.path == STDIN:
+        if source.format == "parquet":
+            raise _no_stream(source)
+        return False
+    if source.format != AUTO:
+        return source.format == "parquet"
+    head = stream.read(4)
+    stream.seek(0)
+    return head == b"PAR1"
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from yanmo.curate.read import (
@@ -213,6 +215,16 @@ def test_stdin_is_known_by_its_content(
 ) -> None:
     (page,) = stdin(monkeypatch, data, tmp_path).pages
     assert (page["media"], page["origin"]) == (media, where)
+
+
+def test_a_named_file_without_suffix_is_known_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "dump"
+    for data in (LINE, gzip.compress(LINE), RESOURCE):
+        path.write_bytes(data)
+        (page,) = read(path).pages
+        assert page["origin"] == "dump#0"
+    pq.write_table(pa.table({"text": ["研"]}), path)
+    assert read(path).texts == ["研"]
 
 
 def test_stdin_of_a_named_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
