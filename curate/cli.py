@@ -171,9 +171,14 @@ def init(out: Path) -> None:
 def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: int,
          **options: Any) -> None:  # fmt: skip
     """Tokenise the documents of a run into token shards with a held-out split."""
+    from yanmo.recipe import load
+
+    from .pack import PackSettings
     from .pack_command import run_pack
 
-    totals, text = run_pack(documents, tokenizer, out, workers=workers, quiet=quiet(), **options)
+    seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
+    settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
+    totals, text = run_pack(documents, tokenizer, out, settings, workers=workers, quiet=quiet())
     emit(totals, as_json=as_json, text=text)
 
 
@@ -196,16 +201,19 @@ def verify(folder: Path, as_json: bool) -> None:
 
 @shards.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--at", type=click.IntRange(0), default=0, show_default=True, help="Token position.")
-@click.option("--tokens", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="Document.")
+@click.option("--documents", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True)
 @json_option
 @verbosity_options
-def peek(folder: Path, at: int, tokens: int, as_json: bool) -> None:
-    """Show tokens as text, with document ends."""
-    from .pack_command import peek_text
+def peek(folder: Path, first: int, documents: int, max_tokens: int, as_json: bool) -> None:
+    """Show documents of shards as text."""
+    from .pack import peek as look
 
-    found = peek_text(folder, at, tokens)
-    emit(found, as_json=as_json, text=found["text"])
+    rows = look(folder, first=first, documents=documents, max_tokens=max_tokens)
+    shown = [f"{row['id']}  {row['url'] or row['origin']}\n{row['text']}"
+             f"{' …' if row['cut'] else ' ⏎'}" for row in rows]  # fmt: skip
+    emit(rows, as_json=as_json, text="\n\n".join(shown))
 
 
 @shards.command()
@@ -215,7 +223,7 @@ def peek(folder: Path, at: int, tokens: int, as_json: bool) -> None:
 @verbosity_options
 def where(folder: Path, position: int, as_json: bool) -> None:
     """Walk from a token position back to document, file and page."""
-    from yanmo.shards import open_shards
+    from .pack import where as walk
 
-    row = open_shards(folder).where(position)
+    row = walk(folder, position)
     emit(row, as_json=as_json, text="\n".join(f"{k}: {v}" for k, v in row.items()))

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from yanmo import manifest, recipe
-from yanmo.errors import DataError, UsageError
+from yanmo import manifest, models, recipe
+from yanmo.errors import DataError, ModelMissing, UsageError
 from yanmo.files import atomic_write, write_json
 from yanmo.progress import track
 from yanmo.tasks import Done, Identities, Input, Task, prune, run
@@ -189,8 +189,22 @@ def check_budget(ingested: Sequence[Done], settings: CurateRecipe) -> None:
                         "errors.max_quarantined_fraction if that is as expected.")  # fmt: skip
 
 
+def language_model() -> tuple[Input, ...]:
+    """The language model as an input of `clean`; none where it is not installed."""
+    try:
+        path = models.path("lid.176")
+    except ModelMissing:
+        return ()
+    return (Input(path, models.identity("lid.176")),)
+
+
 def _clean(part: Input, settings: CurateRecipe) -> Task:
-    return Task("clean", "yanmo.curate.normalize:clean_part", (part,), settings.clean_parameters())
+    parameters = {
+        "normalize": recipe.to_table(settings.normalize),
+        "language": recipe.to_table(settings.language),
+    }
+    inputs = (part, *language_model())
+    return Task("clean", "yanmo.curate.normalize:clean_part", inputs, parameters)
 
 
 def _measure(done: Done, settings: CurateRecipe) -> Task:
@@ -269,9 +283,9 @@ def find_near(
     )  # fmt: skip
     inputs = (*(d.input("edges.npy") for d in pairs),
               *(d.input("members.parquet") for d in banded), *values)  # fmt: skip
-    parameters = {"bands": options.bands, "parts": len(banded),
-                  "min_jaccard": options.min_jaccard, **options.policy()}  # fmt: skip
-    return progress.run([Task("near", "yanmo.curate.clusters:cluster", inputs, parameters)])[0]
+    choice = {"bands": options.bands, "parts": len(banded),
+              "min_jaccard": options.min_jaccard, **options.policy()}  # fmt: skip
+    return progress.run([Task("near", "yanmo.curate.clusters:cluster", inputs, choice)])[0]
 
 
 def settle(

@@ -8,7 +8,9 @@ from yanmo.recipe import setting
 from .clusters import KEEP_POLICIES
 from .discover import InputSpec
 from .extract import ExtractOptions
+from .language import LanguageOptions
 from .measure import Measure
+from .normalize import NormalizeOptions
 from .options import ReadOptions
 from .thresholds import Rules
 
@@ -26,7 +28,7 @@ class DuplicateOptions:
     bands: int = setting(14, low=1, high=256, source="FineWeb, datatrove: 14 bands of 8 rows")
     rows: int = setting(8, low=1, high=64, source="FineWeb, datatrove: 14 bands of 8 rows")
     min_jaccard: float | None = setting(
-        0.75, low=0.0, high=1.0,
+        0.76, low=0.0, high=1.0, source="docs/log.md: removed unlike pairs under 2 %",
         help="Candidates below this similarity (estimated from the signatures) are not linked.",
     )  # fmt: skip
     seed: int = setting(1, low=0, help="Seed of the permutations (datasketch's default).")
@@ -81,6 +83,8 @@ class CurateRecipe:
     input: tuple[InputSpec, ...] = ()
     read: ReadOptions = field(default_factory=ReadOptions)
     extract: ExtractOptions = field(default_factory=ExtractOptions)
+    normalize: NormalizeOptions = field(default_factory=NormalizeOptions)
+    language: LanguageOptions = field(default_factory=LanguageOptions)
     measure: Measure = field(default_factory=Measure)
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
@@ -92,12 +96,12 @@ class CurateRecipe:
         return self.rules if self.decide else no_rules()
 
     def rule_sources(self) -> dict[str, Any]:
-        """What the report says of the rules: sources by rule, cuts by signal and route."""
+        """What the report says of the rules: source, signal, and threshold by route."""
         from .decide import ROUTES, RULES
 
         rules = self.active_rules()
         sources: dict[str, str] = {}
-        cuts: dict[str, dict[str, list[float]]] = {}
+        cuts: dict[str, dict[str, Any]] = {}
         for route in ROUTES:
             table = getattr(rules, route)
             origin = {f.name: str(f.metadata["source"]) for f in fields(table)}
@@ -105,7 +109,8 @@ class CurateRecipe:
                 value = getattr(table, rule.name)
                 if value is not None:
                     sources.setdefault(rule.name, origin[rule.name])
-                    cuts.setdefault(rule.signal, {}).setdefault(route, []).append(float(value))
+                    cut = cuts.setdefault(rule.name, {"signal": rule.signal, "routes": {}})
+                    cut["routes"][route] = float(value)
         return {"rules": sources, "thresholds": cuts}
 
 

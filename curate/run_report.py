@@ -3,12 +3,13 @@
 Built from the run folder alone, so that ``yanmo curate report RUN`` can make it again.
 """
 
-import html
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from yanmo.charts import bar_chart, histogram
@@ -21,12 +22,13 @@ from .runfolder import open_run
 SAMPLES: Final = 5  # documents shown per rule
 LISTED: Final = 3000  # dropped documents that the search box knows
 PREVIEW_CHARS: Final = 1200
+MIN_HISTOGRAM: Final = 10  # documents below which a histogram says nothing
 
 _SEARCH = """
 <input id="q" placeholder="URL, id, origin or rule" style="width:100%;padding:8px;font:inherit">
 <table><thead><tr><th>page</th><th>step</th><th>rule</th><th>value</th><th>threshold</th></tr></thead>
 <tbody id="hits"></tbody></table><p id="count" class="lead"></p>
-<script type="application/json" id="rows">%s</script>
+<script type="application/json" id="rows">@ROWS@</script>
 <script>
 const rows=JSON.parse(document.getElementById("rows").textContent),q=document.getElementById("q"),
 hits=document.getElementById("hits"),count=document.getElementById("count");
@@ -64,7 +66,9 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     documents = _scan(run / "documents")
     _source_section(page, documents)
     _rule_section(page, dropped, manifest["counts"].get("rules", {}))
-    _signal_section(page, run, manifest["counts"].get("thresholds", {}))
+    cuts = manifest["counts"].get("thresholds", {})
+    acted = {rule: cut for rule, cut in cuts.items() if rule in funnel["dropped"]}
+    _signal_section(page, run, acted)
     _search_section(page, dropped)
     _kept_section(page, documents)
     _cost_section(page, manifest["counts"].get("seconds", {}))
@@ -157,31 +161,31 @@ def _headline(row: Mapping[str, Any]) -> str:
     return f"{row['url'] or row['origin']} [{row['id']}]{numbers}"
 
 
-def _signal_section(page: Page, run: Path, thresholds: Mapping[str, Mapping[str, Any]]) -> None:
-    """Histograms of thresholded signals; ``thresholds`` is signal -> route -> cuts."""
-    if not thresholds:
-        return
+def _signal_section(page: Page, run: Path, cuts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Histograms of the signals whose rules dropped something, by the route that judged them."""
     page.add_heading("Signals and their thresholds", anchor="signals")
     signals = _scan(run / "signals")
-    names = signals.collect_schema().names()
-    for signal, routes in thresholds.items():
-        if signal not in names:
-            continue
-        for route, cuts in routes.items():
-            wanted = pl.col("lang") == route if route != "default" else pl.lit(value=True)
-            column = signals.filter(wanted).select(pl.col(signal).cast(pl.Float64)).collect()
-            values = column.to_series().drop_nulls().drop_nans()
-            if values.len() < 10:
-                continue
-            low, high = float(values.quantile(0.0) or 0), float(values.quantile(0.99) or 0)
-            high = max([high, *[c for c in cuts if c < high * 4 + 1]])
-            if high <= low:
-                continue
-            edges = [low + (high - low) * i / 40 for i in range(41)]
-            counts = values.clip(low, high).hist(edges[1:-1], include_category=False)
-            bins = counts["count"].to_list()
-            title = f"{signal} · {route} · {values.len()} documents"
-            page.add_svg(histogram(title, edges, bins, x_label=signal, thresholds=list(cuts)))
+    languages = {"zh": ["zh", "yue", "wuu"], "en": ["en"]}
+    for rule, cut in cuts.items():
+        for route, threshold in cut["routes"].items():
+            wanted = pl.col("lang").is_in(languages[route]) if route in languages else None
+            rows = signals if wanted is None else signals.filter(wanted)
+            column = rows.select(pl.col(cut["signal"]).cast(pl.Float64)).collect().to_series()
+            values = column.drop_nulls().drop_nans().to_numpy()
+            title = f"{rule} · {route} · {len(values)} documents"
+            if len(values) >= MIN_HISTOGRAM:
+                page.add_svg(_histogram(title, cut["signal"], values, threshold))
+
+
+def _histogram(title: str, signal: str, values: npt.NDArray[np.float64], threshold: float) -> str:
+    # The largest hundredth is drawn in the last bin: one outlier must not flatten the rest.
+    low, high = float(values.min()), float(np.quantile(values, 0.99))
+    low, high = min(low, threshold), max(high, threshold)
+    if high <= low:
+        high = low + 1.0
+    counts, edges = np.histogram(np.clip(values, low, high), bins=40, range=(low, high))
+    bins = [int(count) for count in counts]
+    return histogram(title, edges.tolist(), bins, x_label=signal, thresholds=[threshold])
 
 
 def _search_section(page: Page, dropped: pl.LazyFrame) -> None:
@@ -195,8 +199,10 @@ def _search_section(page: Page, dropped: pl.LazyFrame) -> None:
     ]  # fmt: skip
     if total > LISTED:
         page.add_text(f"{LISTED} of {total} are listed here; `yanmo curate why RUN ID` knows all.")
-    data = html.escape(json.dumps(rows, ensure_ascii=False), quote=False).replace("&gt;", ">")
-    page.add_svg(_SEARCH % data.replace("&amp;", "\\u0026").replace("&lt;", "\\u003c"))
+    data = json.dumps(rows, ensure_ascii=False)
+    for character in "<>&":  # so that no text can end the script element
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    page.add_svg(_SEARCH.replace("@ROWS@", data))
 
 
 def _kept_section(page: Page, documents: pl.LazyFrame) -> None:
