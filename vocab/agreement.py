@@ -83,12 +83,14 @@ def agreement(
         round_trip: whether ``decode(encode(text)) == text`` is promised.
 
     Returns:
-        ``{"engines", "texts", "equal", "with_special_token", "with_u2581"}``.
-
-    Raises:
-        DataError: two engines differ or a text does not come back; names the text.
+        ``{"engines", "round_trip", "texts", "equal", "with_special_token", "with_u2581",
+        "different", "lost", "example"}``: how many texts were looked at, agreed on, left out,
+        encoded differently, not given back; and the first that differs or is lost.
     """
-    counts = {"texts": 0, "equal": 0, "with_special_token": 0, "with_u2581": 0}
+    counts = dict.fromkeys(
+        ("texts", "equal", "with_special_token", "with_u2581", "different", "lost"), 0
+    )
+    example: dict[str, Any] | None = None
     for batch in _batches(texts, 2000):
         plain = []
         for text in batch:
@@ -99,29 +101,39 @@ def agreement(
             else:
                 plain.append(text)
         counts["texts"] += len(batch)
+        for fault, text, detail in _compare(engines, plain, round_trip=round_trip):
+            counts[fault] += 1
+            example = example or {"fault": fault, "text": text, **detail}
         counts["equal"] += len(plain)
-        _compare(engines, plain, round_trip=round_trip)
-    return {"engines": list(engines), "round_trip": round_trip, **counts}
+    counts["equal"] -= counts["different"]
+    return {"engines": list(engines), "round_trip": round_trip, **counts, "example": example}
+
+
+def require_agreement(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Pass a finding of :func:`agreement` on if nothing differs and nothing is lost.
+
+    Raises:
+        DataError: with the first text that does.
+    """
+    if found["example"] is not None:
+        raise DataError(f"{' and '.join(found['engines'])} disagree", value=found["example"])
+    return found
 
 
 def _compare(
     engines: Mapping[str, tuple[Encode, Decode]], texts: list[str], *, round_trip: bool
-) -> None:
-    (first, (encode, _)), *others = engines.items()
-    reference = encode(texts)
-    for name, (other, _) in others:
-        for text, mine, theirs in zip(texts, reference, other(texts), strict=True):
-            if mine != theirs:
-                raise DataError(
-                    f"{first} and {name} give different ids", value=(text, mine, theirs)
-                )
-    if not round_trip:
-        return
-    for name, (_, decode) in engines.items():
-        for text, ids in zip(texts, reference, strict=True):
-            back = decode(ids)
+) -> Iterable[tuple[str, str, dict[str, Any]]]:
+    encoded = {name: encode(texts) for name, (encode, _) in engines.items()}
+    reference, *others = encoded.values()
+    for number, text in enumerate(texts):
+        mine = reference[number]
+        if any(other[number] != mine for other in others):
+            yield "different", text, {name: ids[number] for name, ids in encoded.items()}
+        for name, (_, decode) in engines.items() if round_trip else ():
+            back = decode(mine)
             if back != text:
-                raise DataError(f"a text does not come back from {name}", value=(text, back))
+                yield "lost", text, {name: back}
+                break
 
 
 def _batches(texts: Iterable[str], size: int) -> Iterable[list[str]]:

@@ -58,6 +58,102 @@ def train_command(
     emit({**report, "out": str(out)}, as_json=as_json, text=text)
 
 
+TEXT = click.option(
+    "--text",
+    "text_paths",
+    multiple=True,
+    type=FILE,
+    help="Documents whose lines are verified too; may be repeated.",
+)
+LINES = click.option(
+    "--lines", type=click.IntRange(1), default=20_000, show_default=True,
+    help="Most lines to take from --text.",
+)  # fmt: skip
+
+
+@group.command("merge")
+@click.argument("base", type=FILE)
+@click.argument("new", type=FILE)
+@out_option(help="Tokenizer folder to write.")
+@click.option(
+    "--scores",
+    type=click.Choice(["ranked", "zero"]),
+    help="ranked (default): right; zero: the published recipe, byte for byte.",
+)
+@click.option("--underivable", type=click.Choice(["repair", "drop"]),
+              help="Words that no two parts make: add parents (default) or leave out.")  # fmt: skip
+@click.option("--limit", type=click.IntRange(1), help="Most entries to add.")
+@TEXT
+@LINES
+@seed_option
+@recipe_option
+@set_option
+@json_option
+@verbosity_options
+def merge_command(
+    base: Path, new: Path, out: Path, recipe: Path | None, as_json: bool, **flags: Any
+) -> None:
+    """Put the pieces of NEW (tokenizer or word list) behind BASE, and verify the result."""
+    from yanmo.recipe import load
+
+    from .lines import first_lines
+    from .merge import MergeOptions, merge_tokenizers
+
+    texts = first_lines(flags.pop("text_paths"), flags.pop("lines"))
+    options = load(MergeOptions, recipe, overrides(flags))
+    report = merge_tokenizers(base, new, out, options, texts=texts)
+    emit({**report, "out": str(out)}, as_json=as_json, text=_growth_text(report, out))
+
+
+@group.command("verify")
+@click.argument("base", type=FILE)
+@click.argument("grown", type=FILE)
+@TEXT
+@LINES
+@seed_option
+@json_option
+@verbosity_options
+def verify_command(
+    base: Path,
+    grown: Path,
+    text_paths: tuple[Path, ...],
+    lines: int,
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Prove that GROWN is BASE and more, or show the counter-example."""
+    from .base import load_base
+    from .lines import first_lines
+    from .verify import require, verify
+
+    report = verify(
+        load_base(base),
+        load_base(grown),
+        texts=first_lines(text_paths, lines),
+        folder=grown if (grown / "tokenizer_config.json").is_file() else None,
+        seed=seed or 0,
+    )
+    emit(report, as_json=as_json, text=_checks_text(report))
+    require(report, grown)
+
+
+def _growth_text(report: dict[str, Any], out: Path) -> str:
+    head = f"{report['base_size']} + {report['added']} = {report['size']} entries in {out}"
+    return head + "\n\n" + _checks_text(report["verification"])
+
+
+def _checks_text(report: dict[str, Any]) -> str:
+    from yanmo.report import Table
+
+    rows = [
+        ["ok" if check["passed"] else "FAILED", check["name"], check["checked"], check["broken"],
+         check["note"]]
+        for check in report["checks"]
+    ]  # fmt: skip
+    title = "verified" if report["passed"] else "NOT VERIFIED"
+    return Table(title, ["", "check", "looked at", "broken", "note"], rows).text()
+
+
 def overrides(flags: dict[str, Any]) -> list[str]:
     """``--set`` strings, and before them the flags that were given (so ``--set`` wins)."""
     given = [

@@ -8,6 +8,7 @@ line ends, long ones are cut after a sentence, and whatever cannot be used is co
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from yanmo.errors import LedgerError
@@ -140,3 +141,13 @@ def read_lines(
                     ledger.lines += 1
                     ledger.bytes_used += len(data)
                     yield line
+
+
+def first_lines(inputs: Iterable[Path], count: int) -> list[str]:
+    """Up to ``count`` lines, an equal share of each input from its start, as they stand."""
+    paths = list(inputs)
+    found: list[str] = []
+    for number, path in enumerate(paths, 1):
+        lines = read_lines([path], Ledger())
+        found += islice(lines, count * number // len(paths) - len(found))
+    return found

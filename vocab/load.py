@@ -335,12 +335,21 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _roles(config: dict[str, Any], engine: Engine, special: set[str]) -> dict[str, int | None]:
     """Ids of the four roles: the configuration's word first, then well-known special tokens."""
-    roles: dict[str, int | None] = {}
-    for role, names in _ROLE_NAMES.items():
+    names = guess_roles(special) if not config else {}
+    for role in _ROLE_NAMES:
         said = config.get(f"{role}_token")
-        said = said.get("content") if isinstance(said, dict) else said
-        # A configuration that names its tokens and leaves this one out means it has none.
-        guesses = [name for name in names if name in special] if not config else []
-        known = (engine.piece_to_id(name) for name in ([said] if said else guesses))
-        roles[role] = next((index for index in known if index is not None), None)
-    return roles
+        if said:
+            names[role] = said["content"] if isinstance(said, dict) else said
+    # A configuration that names its tokens and leaves one out means that there is none.
+    return {
+        role: engine.piece_to_id(names[role]) if role in names else None for role in _ROLE_NAMES
+    }
+
+
+def guess_roles(special: set[str]) -> dict[str, str]:
+    """Which special tokens play which role, by well-known names."""
+    found = {
+        role: next((name for name in names if name in special), None)
+        for role, names in _ROLE_NAMES.items()
+    }
+    return {role: name for role, name in found.items() if name is not None}

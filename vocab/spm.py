@@ -191,3 +191,15 @@ def charsmap_of(model: Model) -> bytes:
     """The precompiled character map of the normalizer; empty for ``identity``."""
     value = _spec(model.rest, 3).get(2, b"")
     return value if isinstance(value, bytes) else b""
+
+
+def without_dummy_prefix(model: Model) -> Model:
+    """The same model without a space before the text, to probe pieces by their own text."""
+    out = bytearray()
+    for number, _, value, raw in fields(model.rest):
+        if number == 3 and isinstance(value, bytes):
+            kept = b"".join(part for inner, _, _, part in fields(value) if inner != 3)
+            body = kept + b"\x18\x00"
+            raw = b"\x1a" + _write_varint(len(body)) + body
+        out += raw
+    return replace(model, rest=bytes(out))

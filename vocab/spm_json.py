@@ -84,7 +84,7 @@ def _has_bytes(model: Model) -> bool:
 def merges_of_pieces(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:
     """Every split of every piece into two pieces, in the order in which SentencePiece merges."""
     known = {piece.text for piece in pieces if piece.type in _MERGEABLE}
-    ranked: list[tuple[float, int, int, str, str]] = []
+    ranked: list[tuple[float, int, int, int, str, str]] = []
     for index, piece in enumerate(pieces):
         if piece.type is not PieceType.NORMAL:
             continue
@@ -92,7 +92,9 @@ def merges_of_pieces(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:
         for cut in range(len(text) - 1, 0, -1):
             left, right = text[:cut], text[cut:]
             if left in known and right in known:
-                ranked.append((-piece.score, index, -cut, left, right))
+                # Among equal scores (LLaMA's runs of spaces) longer left parts first: that makes
+                # a run grow from its left end, as "leftmost first" does.
+                ranked.append((-piece.score, -cut, cut - len(text), index, left, right))
     return [(left, right) for *_, left, right in sorted(ranked)]
 
 

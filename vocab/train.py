@@ -10,7 +10,7 @@ makes the first word of a text differ from the same word after a line end.
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,18 +181,19 @@ def _special(document: dict[str, Any]) -> list[str]:
     return [token["content"] for token in document["added_tokens"]]
 
 
-def _check(trained: Trained, probes: list[str], options: TrainOptions) -> dict[str, Any]:
+def _check(trained: Trained, probes: list[str], options: TrainOptions) -> Mapping[str, Any]:
     engines = {"tokenizers": agreement.fast_engine(trained.document)}
     model = trained.extra.get("tokenizer.model")
     if model is not None:
         engines = {"sentencepiece": agreement.spm_engine(model), **engines}
-    return agreement.agreement(
+    found = agreement.agreement(
         engines,
         probes,
         special=_special(trained.document),
         spaces_lost=model is not None,
         round_trip=options.kind != "wordpiece",
     )
+    return agreement.require_agreement(found)
 
 
 def _too_many(options: TrainOptions, largest: int) -> UsageError:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -74,9 +73,52 @@ def byte_folder(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> P
 
 
 @pytest.fixture(scope="session")
-def real_tokenizers() -> Path:
+def english_spm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaMA-like base: English BPE, some single hanzi, a dummy prefix, sentinels."""
+    import sentencepiece
+
+    from yanmo.vocab.spm import Piece, dump_model, parse_model
+
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([f"{EN[k % 30 :]} 的 一 是 {k}" for k in range(200)]),
+        model_writer=out,
+        model_type="bpe",
+        vocab_size=380,
+        byte_fallback=True,
+        split_digits=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        num_threads=1,
+        minloglevel=2,
+    )
+    model = parse_model(out.getvalue())
+    spaces = tuple(Piece("\u2581" * k, -1e9) for k in (2, 3, 4))
+    path = tmp_path_factory.mktemp("english") / "tokenizer.model"
+    path.write_bytes(dump_model(model.with_pieces(model.pieces + spaces)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def chinese_unigram(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
+    """A Chinese unigram model, with Latin and digits in it, as the published ones are."""
+    import sentencepiece
+
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([*texts, *(f"{NEW_ZH[k % 9 :]}{k}" for k in range(100))]),
+        model_writer=out,
+        model_type="unigram",
+        vocab_size=180,
+        num_threads=1,
+        minloglevel=2,
+    )
+    path = tmp_path_factory.mktemp("chinese") / "chinese_sp.model"
+    path.write_bytes(out.getvalue())
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_tokenizers(realdata: Path) -> Path:
     """The folder of real tokenizers, or a skip."""
-    root = Path(os.environ.get("YANMO_REALDATA", Path(__file__).parents[3] / "shared/realdata"))
-    if not (root / "tokenizers").is_dir():
-        pytest.skip("no real data: set YANMO_REALDATA")
-    return root / "tokenizers"
+    return realdata / "tokenizers"
