@@ -61,6 +61,11 @@ class World:
             dist.barrier()
 
 
+def speaks() -> bool:
+    """Whether this process is the one that prints: the first, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def join(device: str = "auto") -> Iterator[World]:
     """Find out who this process is, and connect it to its peers if ``torchrun`` started them.

@@ -24,6 +24,8 @@ TOKENIZER_FILES: Final = (
     "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
     "yanmo.json",
 )  # fmt: skip
+TOKENIZER_DEFINITIONS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+"""Those of them that define the ids."""
 WEIGHTS: Final = "model.safetensors"
 
 

@@ -18,10 +18,12 @@ from yanmo.progress import Track
 
 from . import checkpoint
 from .data import Batch
+from .generate import Sampling
 from .guard import Guard, blame
 from .heldout import Evaluation, evaluate
 from .journal import Journal
 from .optim import learning_rate
+from .samples import sample_texts
 from .setup import Run
 from .speed import flops_per_token, peak_flops
 from .step import Accumulated, accumulate
@@ -29,6 +31,7 @@ from .step import Accumulated, accumulate
 # Tokens of one forward pass where the recipe names no number of sequences: beyond this two cores
 # get no faster, and a GPU of 24 GB holds it for a model of some hundred million weights.
 MICRO_TOKENS = 8192
+SAMPLE_TOKENS = 64
 
 
 class Stop:
@@ -189,7 +192,19 @@ class Trainer:
         self.last = evaluate(run.call, run.heldout, run.world, precision=run.recipe.precision)
         if self.journal is not None:
             self.journal.write("eval", run.progress.step, **self.last.summary())
+            self._write_samples(self.journal)
         return self.last
+
+    def _write_samples(self, journal: Journal) -> None:
+        """Continue the recipe's prompts, so that a reader sees what the model can say by now."""
+        prompts = self.run.recipe.run.sample_prompts
+        if prompts:
+            from yanmo.vocab.load import load_tokenizer
+
+            tokenizer = load_tokenizer(self.run.tokenizer)
+            how = Sampling(max_tokens=SAMPLE_TOKENS)
+            for entry in sample_texts(self.run.model, tokenizer, prompts, how):
+                journal.write("sample", self.run.progress.step, **entry)
 
     def _event(self, kind: str, done: Accumulated) -> None:
         """Write down what happened and where; stop if the recipe says so."""

@@ -62,6 +62,13 @@ def summary_table(summary: dict[str, Any]) -> Table:
     return Table("", ("what", "value"), rows)
 
 
+def plan_table(plan: dict[str, Any]) -> Table:
+    """What a dry run found, as a table."""
+    rows = [(f"{name} parameters", count) for name, count in plan["parameters"].items()]
+    rows += [(name.replace("_", " "), v) for name, v in plan.items() if name != "parameters"]
+    return Table("", ("what", "value"), rows)
+
+
 def _curves(page: Page, entries: Sequence[dict[str, Any]]) -> None:
     train = [e for e in entries if e["kind"] == "train" and e["loss"] is not None]
     held = [e for e in entries if e["kind"] == "eval"]

@@ -17,7 +17,7 @@ from . import checkpoint
 from .config import ModelConfig
 from .data import Loader, shards_identity
 from .distributed import World, replicate
-from .folder import TOKENIZER_FILES, load_config, load_model
+from .folder import TOKENIZER_DEFINITIONS, load_config, load_model
 from .heldout import heldout_loader
 from .model import Llama, build
 from .optim import Optimizers
@@ -173,8 +173,8 @@ def check_init(folder: Path, shards: Shards) -> None:
             "the model's vocabulary is smaller than that of the shards", where=folder,
             value=config.vocab_size, fix=f"It needs {needed} rows; grow it first.",
         )  # fmt: skip
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES if name != "yanmo.json"):
-        return
+    if not any((folder / name).is_file() for name in TOKENIZER_DEFINITIONS):
+        return  # weights alone: only their size could be checked
     from yanmo.vocab.load import load_tokenizer
 
     own = load_tokenizer(folder).sha256
@@ -197,6 +197,7 @@ def _heldout(recipe: Pretrain, shards: Shards) -> Loader | None:
 
 def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
     """Where a model comes from: the shards by content, the curation behind them, the start."""
+    decisive = {k: v for k, v in recipes.to_table(recipe).items() if k != "run"}
     return {
         "shards": {
             "identity": shards_identity(shards),
@@ -204,6 +205,6 @@ def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
             "recipe_sha256": shards.manifest.get("recipe_sha256"),
         },
         "init": recipe.init,
-        "recipe_sha256": sha256_json(recipes.to_table(recipe)),
+        "recipe_sha256": sha256_json(decisive),
         "versions": versions(),
     }

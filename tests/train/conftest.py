@@ -1,5 +1,7 @@
 """Small models, and token shards made of nothing but numbers."""
 
+import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,12 +72,17 @@ def write_shards() -> Callable[..., Path]:
         *,
         sources: Sequence[str] = ("web", "books"),
         split: str = "train",
+        tokenizer: Path | None = None,
         **vocabulary: Any,
     ) -> Path:
         fields: dict[str, Any] = {"tokenizer_sha256": "0" * 64, "vocab_size": 61, "eos_id": 2}
         meaning = Vocabulary(**(fields | {"bos_id": 1} | vocabulary))
-        (folder / TOKENIZER_FOLDER).mkdir(parents=True)
-        (folder / TOKENIZER_FOLDER / "tokenizer_config.json").write_text("{}\n")
+        target = folder / TOKENIZER_FOLDER
+        if tokenizer is not None:
+            shutil.copytree(tokenizer, target)
+        else:
+            target.mkdir(parents=True)
+            (target / "tokenizer_config.json").write_text("{}\n")
         totals = {
             name: dict.fromkeys(("documents", "tokens", "bytes", "chars"), 0) for name in sources
         }
@@ -105,3 +112,24 @@ def _rows(number: int, part: Documents, sources: list[str]) -> pa.Table:
             "cluster": none,
         }
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level tokenizer folder of a few hundred entries; <s> opens and </s> closes."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    tokenizer.train_from_iterator(["研墨先于落笔 grind the ink before you write"] * 3, trainer)
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder

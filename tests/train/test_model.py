@@ -203,3 +203,24 @@ def test_weights_in_parts_are_read(tiny: Tiny, tokens: torch.Tensor, tmp_path: P
     assert (tmp_path / "parts/model.safetensors.index.json").is_file()
     with torch.no_grad():
         assert torch.equal(load_model(tmp_path / "parts").logits(tokens), model.logits(tokens))
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["stories15m", "minimind2-small"])
+def test_real_checkpoints_give_the_logits_of_transformers(
+    name: str, realdata: Path, tmp_path: Path
+) -> None:
+    """Both ways: theirs read here, and written here read there."""
+    from transformers import AutoModelForCausalLM
+
+    folder = realdata / "models" / name
+    ours = load_model(folder)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokens = torch.randint(3, ours.config.vocab_size, (2, 48), generator=torch.Generator())
+    with torch.no_grad():
+        expected = theirs(tokens).logits
+        torch.testing.assert_close(ours.logits(tokens), expected, atol=2e-5, rtol=1e-5)
+        save_model(ours.config, dict(ours.named_parameters()), tmp_path, tokenizer=folder)
+        again = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+        torch.testing.assert_close(again(tokens).logits, expected, atol=2e-5, rtol=1e-5)
+    assert any((tmp_path / file).is_file() for file in ("tokenizer.json", "tokenizer.model"))

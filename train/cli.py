@@ -1,0 +1,98 @@
+"""`yanmo train`: token shards in, checkpoints out."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from yanmo.options import (
+    dry_run_option,
+    emit,
+    json_option,
+    out_option,
+    quiet,
+    recipe_option,
+    seed_option,
+    set_option,
+    verbosity_options,
+)
+
+
+@click.group()
+def group() -> None:
+    """Token shards in; checkpoints out."""
+
+
+@group.command()
+@click.argument("shards", type=click.Path(path_type=Path))
+@out_option(help="Run folder; a run that is there goes on.")
+@recipe_option
+@set_option
+@seed_option
+@json_option
+@dry_run_option
+@verbosity_options
+def pretrain(
+    shards: Path, out: Path, recipe: Path | None, as_json: bool, dry_run: bool, **flags: Any
+) -> None:
+    """Train on the token shards in SHARDS.
+
+    SHARDS/heldout is what loss and bits per byte are measured on. The same command goes on with a
+    run that was interrupted. Under torchrun, every process takes a share of each batch.
+    """
+    from yanmo import recipe as recipes
+
+    from . import pretrain as runs
+    from .distributed import speaks
+    from .recipe import Pretrain
+    from .run_report import plan_table, summary_table
+
+    settings = recipes.load(Pretrain, recipe, _overrides(flags))
+    if dry_run:
+        plan = runs.dry_run(settings, shards, out)
+        emit(plan, as_json=as_json, text=plan_table(plan).text())
+        return
+    summary = runs.pretrain(settings, shards, out, quiet=quiet())
+    if speaks():
+        done = "nothing was left to do; " if summary["already_done"] else ""
+        text = f"{summary_table(summary).text()}\n\n{done}see {out / 'report.html'}"
+        emit(summary, as_json=as_json, text=text)
+
+
+def _overrides(flags: dict[str, Any]) -> tuple[str, ...]:
+    """``--set`` with ``--seed`` after it."""
+    seed = () if flags["seed"] is None else (f"seed={flags['seed']}",)
+    return (*flags["overrides"], *seed)
+
+
+@group.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.argument("prompts", nargs=-1, metavar="PROMPT...")
+@click.option("--max-tokens", type=click.IntRange(1), default=100, show_default=True,
+              help="New tokens at most.")  # fmt: skip
+@click.option("--temperature", type=click.FloatRange(0), default=0.8, show_default=True,
+              help="0 takes the likeliest token.")  # fmt: skip
+@click.option("--top-k", type=click.IntRange(1), default=None,
+              help="Sample among so many likeliest tokens.")  # fmt: skip
+@click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=0.95,
+              show_default=True,
+              help="Sample among the likeliest tokens of this probability.")  # fmt: skip
+@seed_option
+@json_option
+@verbosity_options
+def generate(
+    checkpoint: Path, prompts: tuple[str, ...], as_json: bool, seed: int | None, **choice: Any
+) -> None:
+    """Continue each PROMPT with the model in CHECKPOINT (a model folder, or a run).
+
+    Without a prompt the model starts from nothing; `-` reads prompts from stdin, one a line.
+    """
+    from .generate import Sampling
+    from .samples import continue_texts
+
+    if prompts == ("-",):
+        prompts = tuple(sys.stdin.read().splitlines())
+    found = continue_texts(checkpoint, prompts or ("",), Sampling(seed=seed or 0, **choice))
+    text = "\n\n".join(entry["prompt"] + entry["text"] for entry in found)
+    emit({"samples": found}, as_json=as_json, text=text)
