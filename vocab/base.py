@@ -175,7 +175,7 @@ def _take_added(model: Model, added: Sequence[Mapping[str, Any]], file: Path) ->
 def _byte_base(file: Path, document: dict[str, Any], config: dict[str, Any]) -> Base:
     if document["model"].get("type", "BPE") != "BPE":
         raise UsageError("not a BPE vocabulary", where=file, value=document["model"]["type"])
-    document = copy.deepcopy(document)
+    document = convert.pin_added_tokens(copy.deepcopy(document))
     merges = document["model"]["merges"]
     document["model"]["merges"] = [
         pair.split(" ") if isinstance(pair, str) else list(pair) for pair in merges

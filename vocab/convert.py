@@ -233,7 +233,7 @@ def byte_level_json(
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": ignore_merges,
-            "vocab": vocab,
+            "vocab": {**vocab, **family.special},
             "merges": merges,
         },
     }
@@ -250,6 +250,18 @@ def added_token(content: str, index: int, *, special: bool = True) -> dict[str, 
         "normalized": False,
         "special": special,
     }
+
+
+def pin_added_tokens(document: dict[str, Any]) -> dict[str, Any]:
+    """Put the added tokens of a BPE document into its vocabulary too, under their ids.
+
+    `tokenizers` ignores the ids in ``added_tokens`` and numbers what the vocabulary lacks from its
+    size on: with entries appended behind them, or a hole before them, special tokens would silently
+    move. What the vocabulary holds keeps its id.
+    """
+    model = document["model"]
+    added = {token["content"]: token["id"] for token in document["added_tokens"]}
+    return {**document, "model": {**model, "vocab": {**model["vocab"], **added}}}
 
 
 def vocab_merges_json(vocab_file: Path, merges_file: Path) -> dict[str, Any]:

@@ -257,12 +257,13 @@ def _load_json(file: Path) -> Tokenizer:
 
 
 def _from_json(file: Path, document: dict[str, Any], *, text: str | None = None) -> Tokenizer:
-    import tokenizers
+    fast = _parse(text or json.dumps(document, ensure_ascii=False), file)
+    if _moved(fast, document) and document["model"].get("type", "BPE") == "BPE":
+        from .convert import pin_added_tokens
 
-    try:
-        fast = tokenizers.Tokenizer.from_str(text or json.dumps(document, ensure_ascii=False))
-    except Exception as error:  # the Rust side raises bare Exception
-        raise DataError(f"tokenizers cannot read it ({error})", where=file) from None
+        fast = _parse(json.dumps(pin_added_tokens(document), ensure_ascii=False), file)
+    if moved := _moved(fast, document):
+        raise DataError("tokenizers gives an added token another id", where=file, value=moved)
     engine = FastEngine(fast)
     added = fast.get_added_tokens_decoder()
     special = {str(token.content) for token in added.values() if token.special}
@@ -272,6 +273,23 @@ def _from_json(file: Path, document: dict[str, Any], *, text: str | None = None)
         roles["unk"] = engine.piece_to_id(unknown) if unknown else None
     size = 1 + max(fast.get_vocab(with_added_tokens=True).values(), default=-1)
     return _tokenizer(file, _json_kind(document), size, roles, engine)
+
+
+def _parse(text: str, file: Path) -> Any:
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_str(text)
+    except Exception as error:  # the Rust side raises bare Exception
+        raise DataError(f"tokenizers cannot read it ({error})", where=file) from None
+
+
+def _moved(fast: Any, document: dict[str, Any]) -> str | None:
+    """The first added token that does not have the id that the file says."""
+    for token in document.get("added_tokens", []):
+        if fast.token_to_id(token["content"]) != token["id"]:
+            return str(token["content"])
+    return None
 
 
 def _json_kind(document: dict[str, Any]) -> str:

@@ -149,6 +149,12 @@ def check_ids(base: Base, grown: Base) -> Check:
         broken += [{"base": str(old), "grown": str(new)} for old, new in pairs if old != new]
     if list(base.document["added_tokens"]) != list(grown.document["added_tokens"]):
         broken.append({"added_tokens": "differ"})
+    loaded = fast_of(grown)
+    broken += [
+        {"id": index, "base": piece, "loaded": loaded.id_to_token(index)}
+        for index, piece in enumerate(base.pieces)
+        if piece and (loaded.id_to_token(index) != piece or loaded.token_to_id(piece) != index)
+    ]
     holes = [index for index in range(base.size, grown.size) if not grown.pieces[index]]
     return _check("base ids unchanged", base.size, broken + [{"hole": index} for index in holes])
 

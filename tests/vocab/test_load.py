@@ -141,6 +141,19 @@ def test_rank_file_follows_the_rank_rule(tmp_path: Path, monkeypatch: pytest.Mon
         assert loaded.encode(text).tolist() == expected, text
 
 
+def test_special_tokens_keep_their_ids_behind_a_hole(byte_folder: Path, tmp_path: Path) -> None:
+    """`tokenizers` alone numbers added tokens from the size of the vocabulary on."""
+    document = json.loads((byte_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    del document["model"]["vocab"]["<|endoftext|>"]
+    document["added_tokens"][0]["id"] = 7777
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    oracle = tokenizers.Tokenizer.from_str(json.dumps(document))
+    assert oracle.token_to_id("<|endoftext|>") != 7777
+    loaded = load_tokenizer(tmp_path)
+    assert (loaded.eos_id, loaded.vocab_size) == (7777, 7778)
+    assert loaded.decode([7777], skip_special=False) == "<|endoftext|>"
+
+
 def test_wordpiece_with_crlf(tmp_path: Path) -> None:
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "你", "好", "ink", "##s", "grind"]
     (tmp_path / "vocab.txt").write_bytes("\r\n".join(pieces).encode() + b"\r\n")

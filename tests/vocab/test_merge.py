@@ -111,6 +111,25 @@ def test_byte_level_base(byte_folder: Path, tmp_path: Path) -> None:
     assert report["added_by_reason"]["prefix"] >= 1
 
 
+def test_special_tokens_behind_the_vocabulary_stay(byte_folder: Path, tmp_path: Path) -> None:
+    """Llama-3 and Qwen number their special tokens behind all entries; new ones come after."""
+    document = json.loads((byte_folder / "tokenizer.json").read_text(encoding="utf-8"))
+    end = document["model"]["vocab"].pop("<|endoftext|>")
+    shifted = {piece: index - (index > end) for piece, index in document["model"]["vocab"].items()}
+    document["model"]["vocab"] = shifted
+    document["added_tokens"][0]["id"] = len(shifted)
+    folder = tmp_path / "base"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
+    words = tmp_path / "words.txt"
+    words.write_text("图书馆\n饕餮", encoding="utf-8")
+    report = merge_tokenizers(folder, words, tmp_path / "out", MergeOptions())
+    loaded = load_tokenizer(tmp_path / "out")
+    assert loaded.eos_id == len(shifted) == load_tokenizer(folder).eos_id
+    (new,) = loaded.encode("饕餮").tolist()
+    assert len(shifted) < new <= len(shifted) + report["added"]
+
+
 def test_order_of_the_list_is_kept_where_it_can_be(english_spm: Path) -> None:
     tokens, left = place(
         Deriver(load_base(english_spm)), ["的一", "一是", "的一是", "是的", "墨"], repair=False
