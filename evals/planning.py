@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from yanmo.errors import DataError
+from yanmo.errors import DataError, UsageError
 from yanmo.files import sha256_json
-from yanmo.recipe import setting
+from yanmo.recipe import did_you_mean
 from yanmo.vocab.load import Tokenizer
 
 from .exam import LETTERS, Exam, Question
@@ -18,6 +18,7 @@ from .prompts import Dialect, Slot, common_prefix, find_slots
 
 ANSWER_FORMS: Final = ("dialect", "bare", "space")
 TOO_LONG: Final = ("first", "last", "longest", "left")
+BOS_POLICIES: Final = ("auto", "always", "never")
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,25 @@ class Settings:
     """
 
     split: str = "val"
-    shots: int = setting(5, low=0, high=20)
+    shots: int = 5
     dialect: str = "official"
-    answer_form: str = setting("dialect", choices=ANSWER_FORMS)
+    answer_form: str = "dialect"
     subjects: tuple[str, ...] = ()
-    per_subject: int | None = setting(None, low=1)
-    limit: int | None = setting(None, low=1)
-    too_long: str = setting("first", choices=TOO_LONG)
+    per_subject: int | None = None
+    limit: int | None = None
+    too_long: str = "first"
     uniform_shots: bool = False
-    bos: str = setting("auto", choices=("auto", "always", "never"))
-    batch_tokens: int = setting(1024, low=1)
+    bos: str = "auto"
+    batch_tokens: int = 1024
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("answer form", self.answer_form, ANSWER_FORMS),
+            ("way to shorten a prompt", self.too_long, TOO_LONG),
+            ("policy for the BOS token", self.bos, BOS_POLICIES),
+        ):
+            if value not in known:
+                raise UsageError(f"no such {name}", value=value, fix=did_you_mean(value, known))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,14 @@ from yanmo.train.model import build
 DEMO = Path(__file__).resolve().parents[2] / "fixtures" / "demo" / "ceval"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny matrices lose more by waiting for a second thread than they gain."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def demo() -> Path:
     """Questions of our own in the official layout."""
