@@ -15,7 +15,7 @@ import pyarrow as pa
 import xxhash
 
 from yanmo.documents import PartWriter, iterate
-from yanmo.recipe import from_table, setting
+from yanmo.recipe import from_table
 
 from .characters import (
     DIGIT,
@@ -35,9 +35,11 @@ from .characters import (
 from .layout import Layout, count_lines
 from .phrases import count_phrases
 from .repetition import DUPLICATE_SIZES, MASS_SIZE, TOP_SIZES, repeated_chars
-from .signals import SIGNALS, STOP_WORDS_ZH, TEXT_HASH
+from .signals import SIGNALS, STOP_WORDS_ZH, TEXT_HASH, Measure
 from .utf8 import Bounds, Bytes, chunks, decode, text_buffer
 from .words import Words, find_words
+
+__all__ = ["COPIED", "SIGNALS_FILE", "Measure", "measure", "measure_part", "schema", "text_hashes"]
 
 SIGNALS_FILE: Final = "signals.parquet"
 COPIED: Final = ("id", "lang", "lang_score", "script")
@@ -45,24 +47,6 @@ COPIED: Final = ("id", "lang", "lang_score", "script")
 
 _TRACKED: Final = "#{}\ufffd" + STOP_WORDS_ZH
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What can be set about measuring (thresholds are set where the deciding is)."""
-
-    short_line_chars: int = setting(
-        30,
-        low=0,
-        source="FineWeb",
-        help="a line of at most so many characters is short",
-    )
-    max_ngram_words: int = setting(
-        1_000_000,
-        low=1,
-        help="repeated n-grams are looked for in the first so many words of a document "
-        "(bounds memory at 64 MB; the longest novel in the tests has 560 000)",
-    )
 
 
 def schema() -> pa.Schema:

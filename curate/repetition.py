@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .signals import MAX_NGRAM_WORDS
 from .utf8 import Bounds, kernel
 
 TOP_SIZES: Final = (2, 3, 4)
@@ -20,10 +21,11 @@ MASS_SIZE: Final = 13
 _FREE: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 Keys = npt.NDArray[np.uint64]
+Numbers = npt.NDArray[np.int32]
 
 
 def repeated_chars(
-    keys: Keys, chars: npt.NDArray[np.int32], bounds: Bounds, *, max_words: int
+    keys: Keys, chars: Numbers, bounds: Bounds, *, max_words: int
 ) -> npt.NDArray[np.int64]:
     """Characters of words that stand in repeated n-grams.
 
@@ -38,7 +40,8 @@ def repeated_chars(
         keys: words, uint64; equal words have equal keys.
         chars: their characters, int32.
         bounds: document bounds in ``keys``, int64 ``[D + 1]``.
-        max_words: no word after the first ``max_words`` of a document is looked at.
+        max_words: no word after the first ``max_words`` of a document is looked at (and none
+            after the first ``MAX_NGRAM_WORDS``).
 
     Returns:
         int64 ``[12, D]``: top 2, 3, 4; duplicate 5 … 10; mass 13; and, for the denominators, the
@@ -48,30 +51,74 @@ def repeated_chars(
     both numerator and denominator in characters of words; ChineseWebText for the 13-grams.
     """
     out = np.zeros((12, len(bounds) - 1), np.int64)
-    _repeated_chars(keys, chars, bounds, max_words, out)
+    _repeated_chars(keys, chars, bounds, min(max_words, MAX_NGRAM_WORDS), out)
     return out
 
 
 @kernel
-def _number(table: Keys, mask: int, key: np.uint64, fresh: int) -> np.int64:
-    """The number of a key; if it is new, it becomes ``fresh``.
+def _number_words(
+    keys: Keys, table: Keys, mask: int, number: Numbers, times: Numbers, places: Numbers
+) -> int:
+    """Number the words of a document in the order of their first places.
 
     Key and number stand side by side in the table: one cache miss instead of two.
     """
-    slot = np.int64(key * _FACTOR >> np.uint64(32)) & mask
-    while table[2 * slot] != _FREE:
-        if table[2 * slot] == key:
-            return np.int64(table[2 * slot + 1])
-        slot = (slot + 1) & mask
-    table[2 * slot] = key
-    table[2 * slot + 1] = fresh
-    return np.int64(fresh)
+    table[: 2 * mask + 2] = _FREE
+    fresh = 0
+    for i in range(len(keys)):
+        key = keys[i]
+        slot = np.int64(key * _FACTOR >> np.uint64(32)) & mask
+        while table[2 * slot] != key and table[2 * slot] != _FREE:
+            slot = (slot + 1) & mask
+        if table[2 * slot] == _FREE:
+            table[2 * slot] = key
+            table[2 * slot + 1] = fresh
+            times[fresh] = 0
+            fresh += 1
+        this = np.int32(table[2 * slot + 1])
+        number[i] = this
+        times[this] += 1
+        places[i] = i
+    return len(keys)
+
+
+@kernel
+def _number_pairs(
+    table: Keys, mask: int, number: Numbers, times: Numbers, places: Numbers, n_places: int
+) -> int:
+    """Number the n-grams whose two parts both repeat, in the order of their first places.
+
+    ``number`` holds the numbers of the (n-1)-grams and gets those of the n-grams, ``places`` where
+    they start. A slot holds two numbers of 20 bits and the new number: 8 bytes a slot, because
+    the speed is that of the cache.
+    """
+    table[: mask + 1] = _FREE
+    fresh = 0
+    kept = 0
+    for k in range(n_places - 1):
+        i = places[k]
+        if places[k + 1] != i + 1:
+            continue
+        pair = np.uint64(number[i]) << np.uint64(20) | np.uint64(number[i + 1])
+        slot = np.int64(pair * _FACTOR >> np.uint64(32)) & mask
+        while table[slot] != _FREE and table[slot] >> np.uint64(24) != pair:
+            slot = (slot + 1) & mask
+        if table[slot] == _FREE:
+            table[slot] = pair << np.uint64(24) | np.uint64(fresh)
+            times[fresh] = 0
+            fresh += 1
+        this = np.int32(table[slot] & np.uint64(0xFFFFFF))
+        number[i] = this
+        times[this] += 1
+        places[kept] = i
+        kept += 1
+    return kept
 
 
 @kernel
 def _repeated_chars(  # noqa: C901
     keys: Keys,
-    chars: npt.NDArray[np.int32],
+    chars: Numbers,
     bounds: Bounds,
     max_words: int,
     out: npt.NDArray[np.int64],
@@ -93,45 +140,28 @@ def _repeated_chars(  # noqa: C901
         ends[0] = 0
         for i in range(words):
             ends[i + 1] = ends[i] + chars[first + i]
-            places[i] = i
         out[10, document] = ends[words]
         out[11, document] = words
         n_places = words
         for size in range(1, 14):
-            if n_places == 0:
-                break
             width = 64
             while 2 * width < 3 * n_places:
                 width *= 2
-            table[: 2 * width] = _FREE
-            fresh = 0
-            kept = 0
-            # Number the n-grams of this size whose two parts both repeat.
-            for k in range(n_places):
-                i = places[k]
-                if size == 1:
-                    key = keys[first + i]
-                elif k + 1 < n_places and places[k + 1] == i + 1:
-                    key = np.uint64(number[i]) << np.uint64(32) | np.uint64(number[i + 1])
-                else:
-                    continue
-                this = _number(table, width - 1, key, fresh)
-                if this == fresh:
-                    times[fresh] = 0
-                    fresh += 1
-                times[this] += 1
-                number[i] = this
-                places[kept] = i
-                kept += 1
+            if size == 1:
+                kept = _number_words(
+                    keys[first : first + words], table, width - 1, number, times, places
+                )
+            else:
+                kept = _number_pairs(table, width - 1, number, times, places, n_places)
             n_places = 0
             top = 0
             for k in range(kept):
                 i = places[k]
-                if times[number[i]] > 1:
-                    places[n_places] = i
-                    n_places += 1
-                    if times[number[i]] > times[top]:
-                        top = number[i]
+                often = times[number[i]]
+                places[n_places] = i
+                n_places += often > 1
+                if often > times[top]:
+                    top = number[i]
             if n_places == 0:
                 break
             covered = np.int64(0)

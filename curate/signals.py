@@ -8,12 +8,36 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from yanmo.recipe import setting
+
 STOP_WORDS_ZH: Final = "的年在月是和日了於·為有被人中为他與後也而由"
 """Source: FineWeb-2, ``cmn_Hani``."""
 
 TEXT_HASH: Final = ("text_hash_hi", "text_hash_lo")
 """Columns of the 128-bit XXH3 of the UTF-8 bytes of the text, upper and lower half. Two different
 texts among 10⁹ have one hash with a chance of 1.5e-21."""
+
+
+MAX_NGRAM_WORDS: Final = 1 << 20
+"""So many words of a document fit the 20 bits that the n-gram kernel gives a number."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What can be set about measuring (thresholds are set where the deciding is)."""
+
+    short_line_chars: int = setting(
+        30,
+        low=0,
+        source="FineWeb",
+        help="a line of at most so many characters is short",
+    )
+    max_ngram_words: int = setting(
+        MAX_NGRAM_WORDS,
+        low=1,
+        high=MAX_NGRAM_WORDS,
+        help="repeated n-grams are looked for in the first so many words of a document",
+    )
 
 
 @dataclass(frozen=True)

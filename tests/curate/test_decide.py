@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from yanmo.curate.thresholds import (
     Thresholds,
 )
 from yanmo.documents import write_part
+from yanmo.files import open_input
 from yanmo.recipe import to_table
 
 OFF = {field.name: None for field in fields(Thresholds)}
@@ -299,3 +301,32 @@ def test_an_empty_part(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     result = decide_part([tmp_path / "signals.parquet"], {}, tmp_path / "out")
     assert result == {"rows": 0, "kept": 0, "dropped": {}, "failed": {}}
+
+
+# ------------------------------------------------------------------ real texts
+
+
+def real_texts(realdata: Path, name: str, limit: int) -> list[str]:
+    with open_input(realdata / "text" / f"{name}.jsonl.zst") as stream:
+        return [json.loads(line)["text"] for line in islice(stream, limit)]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("zh-laws_lawrefbook", 0.02),
+        ("zh-classical-modern", 0.02),
+        ("zh-lctt", 0.05),
+        ("zh-ruanyf-weekly", 0.02),
+    ],
+)
+def test_good_chinese_sources_are_kept(realdata: Path, name: str, most: float) -> None:
+    verdicts = decide(signals_of(real_texts(realdata, name, 200)), Rules())
+    assert np.mean(~verdicts["kept"].to_numpy(zero_copy_only=False)) <= most
+
+
+@pytest.mark.realdata
+def test_templated_lists_are_dropped(realdata: Path) -> None:
+    verdicts = decide(signals_of(real_texts(realdata, "zh-zhihu-hot", 60)), Rules())
+    assert np.mean(verdicts["kept"].to_numpy(zero_copy_only=False)) <= 0.05

@@ -1,6 +1,8 @@
 """Every signal against the slow oracle, and the signal table on disk."""
 
 import json
+import random
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yanmo.curate.measure import Measure, measure, measure_part, schema
-from yanmo.curate.signals import SIGNALS, TEXT_HASH
+from yanmo.curate.measure import measure, measure_part, schema
+from yanmo.curate.signals import SIGNALS, TEXT_HASH, Measure
 from yanmo.documents import SCHEMA, write_part
+from yanmo.files import open_input
 
 from .slow_signals import REPETITIVE, TEXTS, all_signals
 
@@ -35,6 +38,7 @@ FIXTURES = [
     "• 一\n- 二\n● 三\n– 四", "1,000,000.50 元，3.14、192.168.0.1", "don't can’t rock'n'roll 'tis",
     "ﾊﾝｶｸ カタカナ ひらがな 한국어 русский العربية हिन्दी ＡＢＣ１２３",
     "𠀀𪚥㐀〇々 𝒜🀄️👩‍👩‍👧‍👦", "a\r\nb\u2028c\x85d\x0be",
+    "等等.. 好。。 完...",
 ]  # fmt: skip
 
 
@@ -69,6 +73,14 @@ def test_any_text_equals_the_oracle(texts: list[str]) -> None:
 @given(st.lists(REPETITIVE, max_size=4))
 def test_repetitive_text_equals_the_oracle(texts: list[str]) -> None:
     check(texts)
+
+
+def test_a_long_document_equals_the_oracle() -> None:
+    rng = random.Random(20)
+    blocks = ["".join(chr(0x4E00 + rng.randrange(400)) for _ in range(20)) for _ in range(300)]
+    names = [f"{rng.choice(['the', 'Of', 'word'])} {rng.randrange(90)}\n" for _ in range(60)]
+    text = "".join(rng.choice(blocks) + rng.choice(names) for _ in range(1500))
+    check([text, "短", text[:5000]])
 
 
 @settings(deadline=None, max_examples=30)
@@ -170,3 +182,10 @@ def test_every_signal_says_what_and_after_whom() -> None:
     assert len(set(names)) == len(names)
     assert all(signal.meaning and signal.source for signal in SIGNALS)
     assert list(measure(pa.array(["a"]))) == [*names, *TEXT_HASH]
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["zh-lctt", "zh-humor-dialog", "en-bbc", "en-react-dev"])
+def test_real_texts_equal_the_oracle(realdata: Path, name: str) -> None:
+    with open_input(realdata / "text" / f"{name}.jsonl.zst") as stream:
+        check([json.loads(line)["text"][:20_000] for line in islice(stream, 8)])
