@@ -4,6 +4,8 @@ Inputs may be local paths or fsspec URLs and are decompressed by suffix; outputs
 """
 
 import contextlib
+import errno
+import fcntl
 import gzip
 import hashlib
 import io
@@ -14,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from yanmo.errors import DataError
+from yanmo.errors import DataError, YanmoError
 
 CHUNK_BYTES = 1 << 20
+LOCK = "lock"
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -94,7 +97,17 @@ def sync_tree(folder: Path) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write JSON with sorted keys, two spaces and UTF-8, so that equal values give equal bytes."""
     with atomic_write(path, text=True) as stream:
-        stream.write(json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n")
+        stream.write(_utf8_json(value, indent=2) + "\n")
+
+
+def _utf8_json(value: object, **form: Any) -> str:
+    """Canonical JSON that UTF-8 can hold: the name of a file may hold bytes that are no text."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, **form)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, sort_keys=True, **form)
+    return text
 
 
 def read_json(path: str | Path) -> Any:
@@ -105,22 +118,69 @@ def read_json(path: str | Path) -> Any:
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
+    except OSError as error:
+        raise _cannot_open(path, error) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"not JSON: {error}", where=path) from None
 
 
 def sha256_file(path: str | Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in chunks."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hex SHA-256 of a file's bytes, read in chunks.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise _cannot_open(path, error) from None
 
 
 def sha256_json(value: object) -> str:
     """Hex SHA-256 of the canonical JSON form of a value."""
-    canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    canonical = _utf8_json(value, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _cannot_open(path: object, error: OSError) -> DataError:
+    """The error for a file that the system does not hand over."""
+    reason = error.strerror or str(error) or type(error).__name__
+    fixes = {
+        errno.EACCES: "Check its permissions.",
+        errno.ENOENT: "Check the path; a link may lead nowhere.",
+    }
+    return DataError(f"cannot open the file ({reason})", where=path,
+                     fix=fixes.get(error.errno or 0))  # fmt: skip
+
+
+@contextlib.contextmanager
+def exclusive(folder: str | Path) -> Iterator[None]:
+    """Keep a folder for this process: a second one that asks is refused.
+
+    The lock is the operating system's, so it goes with the process, however that ends; the file
+    ``lock`` says who holds it.
+
+    Args:
+        folder: made if it is missing.
+
+    Raises:
+        YanmoError: another process holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a+", encoding="ascii") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = f"process {stream.read(20).strip() or 'unknown'}"
+            fix = f"Wait for it ({holder}) or stop it, or name another --out."
+            raise YanmoError("another run is writing here", where=folder.parent, fix=fix) from None
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
 
 
 def open_raw(path: str | Path) -> BinaryIO:
@@ -137,8 +197,7 @@ def open_raw(path: str | Path) -> BinaryIO:
             return cast(BinaryIO, fsspec.open(name, "rb").open())
         return Path(name).open("rb")
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise DataError(f"cannot open the file ({reason})", where=name) from None
+        raise _cannot_open(name, error) from None
 
 
 def open_input(path: str | Path) -> BinaryIO:

@@ -1,13 +1,22 @@
 """Files are whole or absent."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 import zstandard
 
-from yanmo.errors import DataError
-from yanmo.files import atomic_folder, atomic_write, open_input, read_json, write_json
+from yanmo.errors import DataError, YanmoError
+from yanmo.files import (
+    atomic_folder,
+    atomic_write,
+    exclusive,
+    open_input,
+    read_json,
+    sha256_json,
+    write_json,
+)
 
 
 def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -46,11 +55,28 @@ def test_compression_by_suffix(tmp_path: Path) -> None:
 def test_missing_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.jsonl: cannot open the file \(No such file"):
         open_input(tmp_path / "none.jsonl")
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         read_json(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="not JSON"):
         read_json(tmp_path / "bad.json")
+
+
+def test_json_takes_file_names_that_are_no_text(tmp_path: Path) -> None:
+    name = b"caf\xe9 \xe5\xa2\xa8".decode("utf-8", "surrogateescape")
+    write_json(tmp_path / "a.json", {"path": name})
+    assert read_json(tmp_path / "a.json") == {"path": name}
+    (tmp_path / "a.json").read_bytes().decode("utf-8")
+    assert sha256_json(name) != sha256_json(name.replace("\udce9", "?"))
+
+
+def test_a_held_folder_is_refused_until_it_is_free(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "out" / "held"):
+        pattern = rf"out: another run is writing here\..*process {os.getpid()}\)"
+        with pytest.raises(YanmoError, match=pattern), exclusive(tmp_path / "out" / "held"):
+            pass
+    with exclusive(tmp_path / "out" / "held"):
+        pass
 
 
 def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:
