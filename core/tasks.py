@@ -27,7 +27,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from yanmo.errors import DataError, YanmoError
 from yanmo.files import sha256_file, sha256_json, sync_tree, write_json
@@ -154,8 +155,53 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
+class Workers:
+    """A pool of spawned processes that lives across calls of :func:`run`.
+
+    A step of a run has few tasks and there are a dozen steps; starting the processes anew for each
+    (imports, compiled kernels) took longer than the work. The pool starts with the first task and
+    is made again after a worker died. A context manager.
+
+    Args:
+        count: processes; with 1 everything runs in this process.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
+
+    def pool(self) -> concurrent.futures.ProcessPoolExecutor:
+        """The running pool."""
+        if self._pool is None:
+            # Spawned, not forked: a forked child of a process that ran threaded kernels can hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = concurrent.futures.ProcessPoolExecutor(self.count, mp_context=context)
+        return self._pool
+
+    def stop(self, *, wait: bool = True) -> None:
+        """End the processes; the next :meth:`pool` starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=wait, cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop(wait=not isinstance(error, KeyboardInterrupt))
+
+
 def run(
-    tasks: Sequence[Task], *, cache: Path, workers: int = 1, watcher: Watcher | None = None
+    tasks: Sequence[Task],
+    *,
+    cache: Path,
+    workers: int | Workers = 1,
+    watcher: Watcher | None = None,
 ) -> list[Done]:
     """Run tasks, in this process or in a pool of spawned ones; results in the order of the tasks.
 
@@ -166,6 +212,9 @@ def run(
     Raises:
         YanmoError: the first task (in order) that failed.
     """
+    if isinstance(workers, int):
+        with Workers(workers) as pool:
+            return run(tasks, cache=cache, workers=pool, watcher=watcher)
     cache.mkdir(parents=True, exist_ok=True)
     _sweep(cache)
     done: dict[int, Done] = {}
@@ -178,45 +227,38 @@ def run(
             done[index] = found
             if watcher:
                 watcher.advance(1)
-    if missing:
-        todo = [(index, tasks[index]) for index in missing]
-        if workers == 1 or len(todo) == 1:
-            for index, task in todo:
-                done[index] = _execute(task, cache)
-                if watcher:
-                    watcher.advance(1)
-        else:
-            _run_pool(todo, cache, workers, done, watcher)
+    todo = [(index, tasks[index]) for index in missing]
+    if workers.count == 1 or len(todo) == 1:
+        for index, task in todo:
+            done[index] = _execute(task, cache)
+            if watcher:
+                watcher.advance(1)
+    elif todo:
+        _run_pool(todo, cache, workers, done, watcher)
     return [done[index] for index in range(len(tasks))]
 
 
 def _run_pool(
     todo: list[tuple[int, Task]],
     cache: Path,
-    workers: int,
+    workers: Workers,
     done: dict[int, Done],
     watcher: Watcher | None,
 ) -> None:
     attempts: dict[int, int] = {}
     while todo:
         failures: dict[int, BaseException] = {}
-        # Spawned, not forked: a forked child of a process that ran threaded kernels can hang.
-        context = multiprocessing.get_context("spawn")
-        with concurrent.futures.ProcessPoolExecutor(
-            min(workers, len(todo)), mp_context=context
-        ) as pool:
-            futures = {pool.submit(_execute, task, cache): index for index, task in todo}
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    _collect(future, futures[future], done, failures, watcher)
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        pool = workers.pool()
+        futures = {pool.submit(_execute, task, cache): index for index, task in todo}
+        for future in concurrent.futures.as_completed(futures):
+            _collect(future, futures[future], done, failures, watcher)
         broken = {i for i, error in failures.items() if isinstance(error, BrokenProcessPool)}
         for index in sorted(set(failures) - broken):
             raise failures[index]
         tasks = dict(todo)
         todo = []
+        if broken:
+            workers.stop()
         for index in sorted(broken):
             attempts[index] = attempts.get(index, 0) + 1
             if attempts[index] >= ATTEMPTS:
@@ -370,4 +412,4 @@ def prune(cache: Path, *, max_bytes: int, keep: Iterable[Path] = ()) -> int:
     return freed
 
 
-__all__ = ["Done", "Identities", "Input", "Task", "Watcher", "prune", "run"]
+__all__ = ["Done", "Identities", "Input", "Task", "Watcher", "Workers", "prune", "run"]

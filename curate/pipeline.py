@@ -22,7 +22,7 @@ from yanmo import manifest, models, recipe
 from yanmo.errors import DataError, ModelMissing, UsageError
 from yanmo.files import atomic_write, write_json
 from yanmo.progress import track
-from yanmo.tasks import Done, Identities, Input, Task, prune, run
+from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 
 from .balance import Balance
 from .discover import STDIN, InputGroup, InputSpec, discover
@@ -38,7 +38,7 @@ class Progress:
     """What a run has done so far: tasks and seconds per step."""
 
     cache: Path
-    workers: int
+    workers: Workers
     quiet: bool = False
     steps: dict[str, dict[str, float]] = field(default_factory=dict)
     folders: list[Path] = field(default_factory=list)
@@ -94,8 +94,23 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     """
     start = time.monotonic()
     refuse_foreign_folder(out)
-    progress = Progress(out / CACHE_NAME, workers, quiet)
-    identities = Identities(progress.cache / "identities.json", rehash=rehash)
+    with Workers(workers) as pool:
+        progress = Progress(out / CACHE_NAME, pool, quiet)
+        identities = Identities(progress.cache / "identities.json", rehash=rehash)
+        steps = run_steps(settings, progress, identities)
+    balance = balance_of(steps)
+    balance.check()
+    write_run(out, settings, steps, balance.funnel(), progress)
+    prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
+    from .run_report import write_report
+
+    report = write_report(out)
+    seconds = time.monotonic() - start
+    return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report)
+
+
+def run_steps(settings: CurateRecipe, progress: Progress, identities: Identities) -> "Steps":
+    """Run every task of a recipe, step after step."""
     ingested = progress.run(ingest_tasks(settings, progress.cache, identities))
     identities.save()
     check_budget(ingested, settings)
@@ -105,16 +120,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     verdicts = progress.run([_decide(d, settings) for d in measured])
     duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
     final = settle(progress, cleaned, verdicts, duplicates, settings)
-    balance = balance_of(ingested, cleaned, final)
-    balance.check()
-    steps = Steps(ingested, cleaned, measured, final, duplicates)
-    write_run(out, settings, steps, balance.funnel(), progress)
-    prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
-    from .run_report import write_report
-
-    report = write_report(out)
-    seconds = time.monotonic() - start
-    return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report)
+    return Steps(ingested, cleaned, measured, final, duplicates)
 
 
 def refuse_foreign_folder(out: Path) -> None:
@@ -314,14 +320,14 @@ def settle(
     )  # fmt: skip
 
 
-def balance_of(ingested: Sequence[Done], cleaned: Sequence[Done], final: Sequence[Done]) -> Balance:
+def balance_of(steps: "Steps") -> Balance:
     """Add up the books of all parts."""
     balance = Balance()
-    for done in ingested:
+    for done in steps.ingested:
         balance.add_ingest(done.result)
-    for done in cleaned:
+    for done in steps.cleaned:
         balance.add_edits(done.result["edits"])
-    for done in final:
+    for done in steps.final:
         balance.add_final(done.result)
     return balance
 

@@ -9,9 +9,9 @@ from .clusters import KEEP_POLICIES
 from .discover import InputSpec
 from .extract import ExtractOptions
 from .language import LanguageOptions
-from .measure import Measure
 from .normalize import NormalizeOptions
 from .options import ReadOptions
+from .signals import Measure
 from .thresholds import Rules
 
 
