@@ -234,9 +234,9 @@ def _is_hanzi(code: int) -> bool:
 def _spaced_stretch(codes: Codes, start: int, end: int) -> tuple[int, bool]:
     """Where a stretch of hanzi and spaces ends, and whether its spaces are letter spacing.
 
-    They are if there are at least five hanzi, each pair parted by the same one or two spaces. Any
-    two hanzi together make it a list (北京 上海), different widths a list of spaced words (英 语  数 学)
-    and four hanzi may be quoted one by one (易 太 以 老): those are left alone.
+    They are if there are at least five hanzi, each pair parted by the same one or two spaces. Two
+    hanzi side by side make it a list (北京 上海), so do different widths (英 语  数 学), and up to
+    four hanzi may be quoted one by one (易 太 以 老): all those are left alone.
     """
     hanzi, i, stop = 0, start, start
     first_width, uniform = -1, True

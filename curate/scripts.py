@@ -4,6 +4,7 @@ A hanzi, a kana and a Thai letter count one; elsewhere a run of letters of one s
 as a word does. So a Chinese text with English terms is not outvoted by their letters.
 """
 
+import unicodedata
 from functools import cache
 from typing import Final
 
@@ -37,26 +38,23 @@ MIN_KANA: Final = 0.1
 MIN_VARIANT: Final = 0.8
 """Share of one kind among the decisive hanzi that makes a text simplified or traditional."""
 
-_RANGES: Final = (
-    (0x41, 0x5B, LATN), (0x61, 0x7B, LATN), (0xAA, 0xAB, LATN), (0xBA, 0xBB, LATN),
-    (0xC0, 0xD7, LATN), (0xD8, 0xF7, LATN), (0xF8, 0x2B0, LATN), (0x1E00, 0x1F00, LATN),
-    (0x2C60, 0x2C80, LATN), (0xA722, 0xA800, LATN), (0xFB00, 0xFB07, LATN),
-    (0x370, 0x400, 11), (0x1F00, 0x2000, 11),
-    (0x400, 0x530, 7), (0x1C80, 0x1C90, 7), (0x2DE0, 0x2E00, 7), (0xA640, 0xA6A0, 7),
-    (0x531, 0x590, _OTHER), (0x591, 0x600, 12), (0xFB1D, 0xFB50, 12),
-    (0x620, 0x660, 8), (0x66E, 0x6D4, 8), (0x6E5, 0x6F0, 8), (0x6FA, 0x700, 8),
-    (0x750, 0x780, 8), (0x8A0, 0x900, 8), (0xFB50, 0xFDD0, 8), (0xFE70, 0xFEFD, 8),
-    (0x700, 0x750, _OTHER), (0x780, 0x8A0, _OTHER),
-    (0x900, 0x964, 9), (0x971, 0x980, 9), (0xE01, 0xE3B, _THAI), (0xE40, 0xE4F, _THAI),
-    (0x980, 0xE00, _OTHER), (0xE80, 0x1100, _OTHER), (0x1200, 0x1C80, _OTHER),
-    (0xA800, 0xA960, _OTHER), (0xA980, 0xAC00, _OTHER), (0x10000, 0x1D000, _OTHER),
-    (0x1100, 0x1200, KORE), (0x3131, 0x318F, KORE), (0xA960, 0xA980, KORE),
-    (0xAC00, 0xD7FC, KORE),
-    (0x3041, 0x3097, KANA), (0x309D, 0x30A0, KANA), (0x30A1, 0x30FB, KANA),
-    (0x30FC, 0x3100, KANA), (0x31F0, 0x3200, KANA), (0xFF66, 0xFF9E, KANA),
-    (0x3005, 0x3008, HANI), (0x3400, 0x4DC0, HANI), (0x4E00, 0xA000, HANI),
-    (0xF900, 0xFB00, HANI), (0x20000, 0x3FFFE, HANI),
+# Scripts by the first word of a letter's or mark's Unicode name; letters of all others are Zzzz.
+_BY_NAME: Final = {
+    "LATIN": LATN, "FEMININE": LATN, "MASCULINE": LATN, "CJK": HANI, "IDEOGRAPHIC": HANI,
+    "HIRAGANA": KANA, "KATAKANA": KANA, "KATAKANA-HIRAGANA": KANA, "HENTAIGANA": KANA,
+    "HANGUL": KORE, "CYRILLIC": 7, "ARABIC": 8, "DEVANAGARI": 9, "THAI": _THAI, "GREEK": 11,
+    "HEBREW": 12,
+}  # fmt: skip
+_COMMON: Final = frozenset(
+    ("CARON", "COMBINING", "MASU", "MICRO", "MODIFIER", "VARIATION", "VERTICAL")
+)
+_SYMBOLS: Final = ((0x2100, 0x2190), (0x1CF00, 0x1D800))  # letterlike, musical, mathematical
+# Large blocks of one script, so that their names need not be looked up.
+_FILLED: Final = (
+    (0x3400, 0x4DC0, HANI), (0x4E00, 0xA000, HANI), (0xAC00, 0xD7A4, KORE),
+    (0x20000, 0x3FFFE, HANI),
 )  # fmt: skip
+_LOOKED_UP: Final = ((0x41, 0x3400), (0xA000, 0xAC00), (0xD7B0, 0xD800), (0xF900, 0x20000))
 
 
 @cache
@@ -68,12 +66,26 @@ def table() -> tuple[Blocks, Blocks]:
         ``blocks[index[c >> 8], c & 255]``.
     """
     flat = np.zeros(0x110000, np.uint8)
-    for start, end, script in _RANGES:
+    for start, end, script in _FILLED:
         flat[start:end] = script
+    for start, end in _LOOKED_UP:
+        flat[start:end] = [_script_of(chr(code)) for code in range(start, end)]
+    for start, end in _SYMBOLS:
+        flat[start:end] = 0
+    flat[[0x3005, 0x3006, 0x3007]] = HANI  # 々〆〇
     for script, members in zip((HANS, HANT), variants(), strict=True):
         flat[[ord(character) for character in members]] = script
     blocks, index = np.unique(flat.reshape(-1, 256), axis=0, return_inverse=True)
     return index.reshape(-1).astype(np.uint8), np.ascontiguousarray(blocks)
+
+
+def _script_of(character: str) -> int:
+    """By Unicode name: the data of this Python has no script property."""
+    if unicodedata.category(character)[0] not in "LM":
+        return 0
+    words = unicodedata.name(character, "UNNAMED").split(" ", 2)
+    word = words[1] if words[0] in ("FULLWIDTH", "HALFWIDTH") else words[0]
+    return 0 if word in _COMMON else _BY_NAME.get(word, _OTHER)
 
 
 def count_tokens(codes: Codes, bounds: Bounds) -> Tokens:
