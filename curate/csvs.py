@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from yanmo.errors import DataError
-
 from .ledger import Books, Why
 from .options import ReadOptions
 from .pages import Page, meta_json, take_string
@@ -159,21 +157,22 @@ def read_csv(
 ) -> Iterator[Page]:
     """A row a page; the first row names the columns.
 
-    Raises:
-        DataError: the first row does not name the text column.
+    In a file that has no text column every row goes to the quarantine.
     """
     header: list[str] | None = None
+    no_text: Why | None = None
     offset = 0
     for row in _rows(_Lines(pieces, options), delimiter):
         start, offset = offset, offset + row.size
         if row.why is None and not row.raw.strip():
             books.skip(start, row.size, "blank line", record=False)
         elif header is None and row.why is None:
-            header = _header(row.fields, books, options)
+            header = _header(row.fields)
+            no_text = _no_text(header, options)
             books.skip(start, row.size, "csv header", record=False)
         else:
             books.found()
-            why = row.why or _bad_row(row, header or [])
+            why = row.why or no_text or _bad_row(row, header or [])
             if why is not None:
                 books.quarantine(start, row.size, row.raw, why)
                 continue
@@ -181,19 +180,22 @@ def read_csv(
             yield _csv_page(row, header or [], f"{books.file}#{start}", options)
 
 
-def _header(fields: list[str], books: Books, options: ReadOptions) -> list[str]:
+def _header(fields: list[str]) -> list[str]:
     """Column names; a name that comes again gets a number."""
-    if options.text_field not in fields:
-        raise DataError(
-            f"no column {options.text_field!r}",
-            where=books.file,
-            value=fields,
-            fix="Set read.text_field to the column that holds the text.",
-        )
     return [
         name if name not in fields[:index] else f"{name}.{fields[:index].count(name)}"
         for index, name in enumerate(fields)
     ]
+
+
+def _no_text(header: list[str], options: ReadOptions) -> Why | None:
+    if options.text_field in header:
+        return None
+    columns = ", ".join(header)[:200]
+    return "no-text", (
+        f'no column "{options.text_field}" (columns: {columns}); '
+        "set read.text_field to the right one"
+    )
 
 
 def _bad_row(row: _Row, header: list[str]) -> Why | None:

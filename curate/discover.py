@@ -137,11 +137,12 @@ def _files(spec: InputSpec) -> list[InputFile]:
         source = spec.source or "stdin"
         return [InputFile(STDIN, "stdin", source, spec.licence, spec.format, None)]
     found, single = _remote(spec.path) if "://" in spec.path else _local(spec.path)
-    source = spec.source or _last_name(spec.path)
+    source = spec.source or _printable(_last_name(spec.path))
     files = [
-        InputFile(path, name, source, spec.licence, _format(name, spec, single=single), size)
+        InputFile(path, _printable(name), source, spec.licence,
+                  _format(name, spec, single=single), size)
         for name, path, size in sorted(found)
-    ]
+    ]  # fmt: skip
     if all(file.format == IGNORED for file in files):
         suffixes = sorted({Path(file.name).suffix or file.name for file in files})
         raise UsageError(
@@ -152,6 +153,11 @@ def _files(spec: InputSpec) -> list[InputFile]:
             "or set format in [[input]].",
         )
     return files
+
+
+def _printable(name: str) -> str:
+    r"""A file name as text, for columns: bytes that are no UTF-8 become ``\xe9``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _last_name(path: str) -> str:
@@ -198,7 +204,11 @@ def _local(path: str) -> _Found:
 
 
 def _entry(file: Path, root: Path) -> tuple[str, str, int | None]:
-    return file.relative_to(root).as_posix(), str(file), file.stat().st_size
+    try:
+        return file.relative_to(root).as_posix(), str(file), file.stat().st_size
+    except OSError as error:
+        fix = "Is it a link that leads nowhere? Mend or remove it."
+        raise DataError(f"cannot open the file ({error.strerror})", where=file, fix=fix) from None
 
 
 def _hidden(path: Path) -> bool:
@@ -206,21 +216,32 @@ def _hidden(path: Path) -> bool:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Files below a folder, without hidden ones; links to folders are not followed."""
+    """Files below a folder, without hidden ones; a folder that links lead to twice is read once."""
 
     def stop(error: OSError) -> None:
         raise DataError(f"cannot list the folder ({error.strerror})", where=error.filename)
 
     empty = True
-    for folder, folders, names in os.walk(root, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, names in os.walk(root, onerror=stop, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             file = Path(folder, name)
-            if not name.startswith(".") and file.is_file():
+            # A link that leads nowhere is data that went missing; pipes and sockets are no data.
+            if not name.startswith(".") and (file.is_file() or _leads_nowhere(file)):
                 empty = False
                 yield file
     if empty:
         raise UsageError("the folder holds no file", where=str(root), fix="Check the path.")
+
+
+def _leads_nowhere(file: Path) -> bool:
+    return file.is_symlink() and not file.exists()
 
 
 def _remote(url: str) -> _Found:

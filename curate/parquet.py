@@ -7,9 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from yanmo.errors import DataError
-
-from .ledger import Books
+from .ledger import Books, Why
 from .options import ReadOptions
 from .pages import Page, meta_json, take_string
 
@@ -32,10 +30,7 @@ def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions
         stream: the file; it must be able to seek.
         size: its length in bytes.
         books: bytes are booked by row group, records by row.
-        options: names of the columns.
-
-    Raises:
-        DataError: there is no text column, or its type is not text.
+        options: names of the columns. A file without the text column goes to the quarantine.
     """
     try:
         file = pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
@@ -44,12 +39,12 @@ def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions
         stream.seek(0)
         books.quarantine(0, size, stream.read(64), ("parquet", f"not a Parquet file: {error}"))
         return
-    _check_text_column(file.schema_arrow, books, options)
     spans = _spans(file.metadata, size)
-    if spans is None:
+    why = _no_text(file.schema_arrow, options)
+    if spans is None or why is not None:
         rows = file.metadata.num_rows
         books.found(rows)
-        books.reject_rows(0, size, rows, ("parquet", "the row groups overlap"))
+        books.reject_rows(0, size, rows, why or ("parquet", "the row groups overlap"))
         return
     row = cursor = 0
     for index, span in enumerate(spans):
@@ -62,17 +57,19 @@ def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions
 _FRAME = "parquet metadata"
 
 
-def _check_text_column(schema: pa.Schema, books: Books, options: ReadOptions) -> None:
+def _no_text(schema: pa.Schema, options: ReadOptions) -> Why | None:
     name = options.text_field
-    fix = "Set read.text_field to the column that holds the text."
+    fix = "set read.text_field to the right one"
     if schema.names.count(name) != 1:
-        raise DataError(f"not one column {name!r}", where=books.file, value=schema.names, fix=fix)
+        columns = ", ".join(schema.names)[:200]
+        return "no-text", f'not one column "{name}" (columns: {columns}); {fix}'
     kind = schema.field(name).type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if not any(test(kind) for test in (*texts, pa.types.is_binary, pa.types.is_large_binary)):
-        raise DataError(f"column {name!r} is not text", where=books.file, value=str(kind), fix=fix)
+        return "wrong-type", f'column "{name}" is {kind}, not text; {fix}'
+    return None
 
 
 def _spans(metadata: pq.FileMetaData, size: int) -> list[_Span] | None:

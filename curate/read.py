@@ -60,7 +60,7 @@ def read_pages(
         larger page comes alone). Where they are cut depends on the file alone.
 
     Raises:
-        DataError: the file cannot be opened or read on, or a table has no text column.
+        DataError: the file cannot be opened or read on.
         LedgerError: the books of the file do not balance.
     """
     yield from read_group((source,), options=options, ledger=ledger)

@@ -1,6 +1,7 @@
 """Records in text streams: a JSON object a line, a text a line, or a whole file."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -11,6 +12,12 @@ from .window import Break, Piece, Window
 
 BOM = b"\xef\xbb\xbf"
 HEAD_BYTES = 1 << 12
+# json recurses, and how deep it can depends on who called it: without a limit of our own a record
+# would be read in one process and refused in another.
+MAX_NESTING = 100
+_TOO_DEEP = f"nested too deeply (more than {MAX_NESTING} levels)"
+# A string that never ends is taken to the end of the line, so that no quote is looked at twice.
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class Block(NamedTuple):
@@ -157,24 +164,42 @@ def read_jsonl(pieces: Iterator[Piece], books: Books, options: ReadOptions) -> I
         books.found()
         try:
             if text is None:
-                raise Unusable(*undecodable(raw, options.encoding))
+                raise Unusable(*(_CUT if cut else undecodable(raw, options.encoding)))
+            if _nests_deeply(text):
+                raise Unusable("malformed-json", _TOO_DEEP)
             page = object_page(parse(text), f"{books.file}#{offset}", options)
         except Unusable as problem:
             books.quarantine(offset, len(raw), raw, problem.why)
-        except (ValueError, RecursionError) as problem:
-            why = ("cut", "the stream is damaged inside this line") if cut else _malformed(problem)
-            books.quarantine(offset, len(raw), raw, why)
+        except ValueError as problem:
+            books.quarantine(offset, len(raw), raw, _CUT if cut else _malformed(problem))
         else:
             books.page(offset, len(raw))
             yield page
 
 
-def _malformed(problem: Exception) -> Why:
+_CUT: Why = ("cut", "the stream is damaged inside this line")
+
+
+def _nests_deeply(text: str) -> bool:
+    if text.count("[") + text.count("{") <= MAX_NESTING:
+        return False
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        first = text[match.start()]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_NESTING:
+                return True
+        elif first in "]}":
+            depth -= 1
+    return False
+
+
+def _malformed(problem: ValueError) -> Why:
     if isinstance(problem, json.JSONDecodeError):
         return "malformed-json", f"{problem.msg} at character {problem.pos} of the line"
-    if isinstance(problem, RecursionError):
-        return "malformed-json", "nested too deeply"
-    return "malformed-json", str(problem)
+    # The one other error of json: int() refuses very long numbers, which take it quadratic time.
+    return "malformed-json", "a number has thousands of digits"
 
 
 def object_page(record: Any, origin: str, options: ReadOptions) -> Page:
@@ -224,7 +249,7 @@ def read_text_lines(pieces: Iterator[Piece], books: Books, options: ReadOptions)
         books.found()
         why: Why | None = None
         if cut:
-            why = ("cut", "the stream is damaged inside this line")
+            why = _CUT
         elif text is None:
             why = undecodable(raw, options.encoding)
         elif "\0" in text:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -117,6 +118,36 @@ def test_errors_name_path_and_fix(tmp_path: Path, path: str) -> None:
         discover([InputSpec(f"{tmp_path}/{path}")])
     assert caught.value.fix
     assert str(tmp_path) in str(caught.value)
+
+
+def test_links_are_followed_once(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "far.jsonl").write_bytes(LINE)
+    (tree / "link").symlink_to(tmp_path / "elsewhere")
+    (tree / "b" / "round").symlink_to(tree)
+    found = names(InputSpec(str(tree)))
+    assert found == [["a.jsonl", "a.jsonl.gz", "b/1.html", "b/2.HTM", "link/far.jsonl", "z.txt"]]
+
+
+def test_a_link_that_leads_nowhere_is_named(tree: Path) -> None:
+    (tree / "b" / "gone.jsonl").symlink_to(tree / "nowhere")
+    with pytest.raises(DataError, match=r"b/gone\.jsonl: cannot open the file .*leads nowhere"):
+        discover([InputSpec(str(tree))])
+
+
+def test_pipes_are_passed_over(tree: Path) -> None:
+    os.mkfifo(tree / "pipe.jsonl")
+    assert "pipe.jsonl" not in names(InputSpec(str(tree)))[0]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / os.fsdecode(b"\xff.jsonl")).write_bytes(LINE)
+    (folder / "new\nline#.jsonl").write_bytes(LINE)
+    outcome = read(folder)
+    assert [page["origin"] for page in outcome.pages] == ["new\nline#.jsonl#0", "\\xff.jsonl#0"]
+    assert discover([InputSpec(str(folder))])[0].source == "caf\\xe9"
 
 
 def test_no_input_at_all() -> None:

@@ -234,3 +234,28 @@ def test_equal_input_gives_equal_quarantine_bytes(tmp_path: Path) -> None:
 def test_format_can_be_set_against_the_suffix(tmp_path: Path) -> None:
     path = jsonl(tmp_path, GOOD.encode(), "a.log")
     assert read(InputSpec(str(path), format="jsonl")).texts == ["研墨先于落笔。"]
+
+
+def nested(levels: int, inner: str = "1") -> str:
+    return '{"text":"深","a":' + "[" * (levels - 1) + inner + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize("inner", ["1", "NaN", '"\\\\\\"[[[[{{{{"'])
+def test_nesting_is_limited_by_count_and_not_by_the_stack(tmp_path: Path, inner: str) -> None:
+    lines = [nested(100, inner), nested(101, inner), nested(5000, inner), nested(100, "[],[]")]
+    outcome = read(jsonl(tmp_path, "\n".join(lines).encode()))
+    assert [page["origin"] for page in outcome.pages] == ["a.jsonl#0"]
+    assert outcome.kinds == ["malformed-json"] * 3
+    assert {row["error"] for row in outcome.rows} == {"nested too deeply (more than 100 levels)"}
+
+
+def test_many_brackets_are_no_depth(tmp_path: Path) -> None:
+    text = json.dumps({"text": "[{" * 5000 + "\\", "a": [[]] * 500, "b": "\\" * 99})
+    assert len(read(jsonl(tmp_path, text.encode())).pages) == 1
+    broken = '{"text": "' + '\\"[' * 100_000  # a string without end: one pass, not one per quote
+    assert read(jsonl(tmp_path, broken.encode())).kinds == ["malformed-json"]
+
+
+def test_a_number_with_thousands_of_digits(tmp_path: Path) -> None:
+    outcome = read(jsonl(tmp_path, b'{"text":"a","n":' + b"9" * 5000 + b"}"))
+    assert [row["error"] for row in outcome.rows] == ["a number has thousands of digits"]

@@ -4,6 +4,7 @@ import csv
 import datetime
 import gzip
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from yanmo.curate.read import InputSpec, ReadOptions
-from yanmo.errors import DataError
+from yanmo.errors import UsageError
 
 from .read_audit import read
 
@@ -101,11 +102,11 @@ def test_a_gzip_cut_inside_a_row(tmp_path: Path) -> None:
 
 
 def test_no_text_column(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no column 'text'.*正文.*read\.text_field"):
-        read(put(tmp_path, "正文,n\na,1\n"))
-    assert read(put(tmp_path, "正文,n\na,1\n"), options=ReadOptions(text_field="正文")).texts == [
-        "a"
-    ]
+    path = put(tmp_path, "正文,n\na,1\nb,2\n")
+    outcome = read(path)
+    assert outcome.kinds == ["no-text", "no-text"]
+    assert "columns: 正文, n); set read.text_field" in outcome.rows[0]["error"]
+    assert read(path, options=ReadOptions(text_field="正文")).texts == ["a", "b"]
 
 
 def test_columns_of_one_name_are_all_kept(tmp_path: Path) -> None:
@@ -171,13 +172,15 @@ def test_parquet_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("column", [[1, 2], [["a"], ["b"]], [{"a": "b"}, None]])
 def test_parquet_column_of_another_type(tmp_path: Path, column: list[Any]) -> None:
-    with pytest.raises(DataError, match=r"column 'text' is not text.*read\.text_field"):
-        read(parquet(tmp_path, {"text": column}))
+    (row,) = read(parquet(tmp_path, {"text": column})).rows
+    assert (row["kind"], row["records"]) == ("wrong-type", 2)
+    assert re.search(r'column "text" is .*, not text; set read\.text_field', row["error"])
 
 
 def test_parquet_without_the_column(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not one column 'text'"):
-        read(parquet(tmp_path, {"content": ["a"]}))
+    (row,) = read(parquet(tmp_path, {"content": ["a", "b", "c"]})).rows
+    assert (row["kind"], row["records"]) == ("no-text", 3)
+    assert 'not one column "text" (columns: content)' in row["error"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,5 @@ def test_a_cut_parquet_file_is_refused_whole(tmp_path: Path) -> None:
 
 
 def test_parquet_cannot_be_gzipped(tmp_path: Path) -> None:
-    from yanmo.errors import UsageError
-
     with pytest.raises(UsageError, match="not known"):
         read(InputSpec(str(put(tmp_path, b"x", "a.parquet.gz"))))
