@@ -5,6 +5,7 @@ two (in one case one) of some 500 telltale characters side by side, so a kernel 
 neighbours first; the pattern and the repair see the few documents that have any.
 """
 
+import re
 from functools import cache
 from typing import Final
 
@@ -156,11 +157,11 @@ def repair(text: str) -> str:
         normalization=None,
         explain=False,
     )
-    lines = text.split("\n")
-    for index, line in enumerate(lines):
-        # The pattern looks one character beyond: keep the line end in sight.
-        last = index == len(lines) - 1
-        if is_bad(line if last else line + "\n"):
-            fixed = fix_text(line if last else line + "\n", config)
-            lines[index] = fixed if last else fixed.removesuffix("\n")
-    return "\n".join(lines)
+    # Segments as ftfy cuts them, line ends included: its pattern looks one character ahead.
+    lines = [line for line in re.split(r"(?<=\n)", text) if line]
+    ends = np.cumsum([0, *map(len, lines)]).astype(np.int64)
+    codes = np.frombuffer(text.encode("utf-32-le"), "<i4").astype(np.int32)
+    for index in np.flatnonzero(suspects(codes, ends)).tolist():
+        if is_bad(lines[index]):  # the pattern itself reads 3 MB/s: only what the kernel marked
+            lines[index] = fix_text(lines[index], config)
+    return "".join(lines)

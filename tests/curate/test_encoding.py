@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.curate.encoding import canonical_label, decode_page
@@ -188,6 +188,7 @@ def test_canonical_labels() -> None:
     assert canonical_label("utf-7") is None
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=200) | st.binary(max_size=60).map(lambda b: b"<meta charset=gbk>" + b),
     st.sampled_from(
@@ -201,6 +202,7 @@ def test_never_fails(content: bytes, label: str | None) -> None:
         assert decoded.replaced <= decoded.text.count("\ufffd")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(min_codepoint=0x20, exclude_characters="~\ufeff", codec="utf-8")))
 def test_utf8_comes_back(text: str) -> None:
     assert decode_page(text.encode(), http_charset="utf-8").text == text

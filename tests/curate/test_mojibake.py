@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from ftfy import TextFixerConfig, fix_text
 from ftfy.badness import MOJIBAKE_CATEGORIES, is_bad
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.curate.mojibake import repair, suspects
@@ -89,6 +89,7 @@ def test_round_trip(original: str, codec: str) -> None:
     assert repair(text) == f"前面的行没有问题\n{original}\n后面也没有"
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from(ALPHABET) | st.characters(codec="utf-8"), max_size=30))
 def test_repair_is_ftfy(text: str) -> None:
     expected = fix_text(text, CONFIG)

@@ -163,7 +163,7 @@ SPECIAL = (
 WILD = st.text(st.sampled_from(SPECIAL) | st.characters(codec="utf-8"), max_size=40)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(WILD, max_size=6))
 def test_promises_for_arbitrary_text(texts: list[str]) -> None:
     out, edits = normalize(pa.array(texts, pa.large_string()))
@@ -188,7 +188,7 @@ def visible(text: str) -> str:
     return unicodedata.normalize("NFKC", "".join(kept))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(WILD.map(lambda text: text.replace("\x1b", "").replace("\ufffc", "")))
 def test_nothing_visible_is_lost(text: str) -> None:
     assert visible(edited(text, NormalizeOptions(fix_mojibake=False))) == visible(text)
