@@ -12,12 +12,12 @@ parameters. The number of workers, the clock and the place of the files are not 
 
 import ast
 import concurrent.futures
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import json
-import multiprocessing
 import os
 import shutil
 import sys
@@ -27,11 +27,11 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 from yanmo.errors import DataError, YanmoError
 from yanmo.files import sha256_file, sha256_json, sync_tree, write_json
+from yanmo.workers import Workers
 
 RESULT: Final = "result.json"
 ATTEMPTS: Final = 3  # a worker that dies (out of memory, signal) is replaced and its task retried
@@ -92,7 +92,8 @@ class Watcher(Protocol):
 
 # Modules that change no result: an edit there redoes nothing.
 NEUTRAL: Final = frozenset(
-    f"yanmo.{name}" for name in ("errors", "options", "progress", "report", "charts", "tasks")
+    f"yanmo.{name}"
+    for name in ("errors", "options", "progress", "report", "charts", "tasks", "workers")
 )
 
 
@@ -155,47 +156,6 @@ def _distributions() -> Mapping[str, list[str]]:
     return importlib.metadata.packages_distributions()
 
 
-class Workers:
-    """A pool of spawned processes that lives across calls of :func:`run`.
-
-    A step of a run has few tasks and there are a dozen steps; starting the processes anew for each
-    (imports, compiled kernels) took longer than the work. The pool starts with the first task and
-    is made again after a worker died. A context manager.
-
-    Args:
-        count: processes; with 1 everything runs in this process.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool: concurrent.futures.ProcessPoolExecutor | None = None
-
-    def pool(self) -> concurrent.futures.ProcessPoolExecutor:
-        """The running pool."""
-        if self._pool is None:
-            # Spawned, not forked: a forked child of a process that ran threaded kernels can hang.
-            context = multiprocessing.get_context("spawn")
-            self._pool = concurrent.futures.ProcessPoolExecutor(self.count, mp_context=context)
-        return self._pool
-
-    def stop(self, *, wait: bool = True) -> None:
-        """End the processes; the next :meth:`pool` starts new ones."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=wait, cancel_futures=True)
-            self._pool = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop(wait=not isinstance(error, KeyboardInterrupt))
-
-
 def run(
     tasks: Sequence[Task],
     *,
@@ -245,29 +205,44 @@ def _run_pool(
     done: dict[int, Done],
     watcher: Watcher | None,
 ) -> None:
-    attempts: dict[int, int] = {}
-    while todo:
-        failures: dict[int, BaseException] = {}
-        pool = workers.pool()
-        futures = {pool.submit(_execute, task, cache): index for index, task in todo}
-        for future in concurrent.futures.as_completed(futures):
-            _collect(future, futures[future], done, failures, watcher)
-        broken = {i for i, error in failures.items() if isinstance(error, BrokenProcessPool)}
-        for index in sorted(set(failures) - broken):
-            raise failures[index]
-        tasks = dict(todo)
-        todo = []
-        if broken:
-            workers.stop()
-        for index in sorted(broken):
-            attempts[index] = attempts.get(index, 0) + 1
-            if attempts[index] >= ATTEMPTS:
-                where = (
-                    f"{tasks[index].step}: {', '.join(str(i.path) for i in tasks[index].inputs)}"
-                )
-                raise DataError(f"the worker died {ATTEMPTS} times", where=where,
+    """Run tasks in the pool; those that a dying worker took along are tried again.
+
+    The last time one by one, so that the error names the task that kills its worker.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        broken: list[tuple[int, Task]] = []
+        for some in [[item] for item in todo] if attempt == ATTEMPTS else [todo]:
+            failures = _attempt(some, cache, workers, done, watcher)
+            if failures:
+                workers.stop()
+            for _, error in sorted(failures.items()):
+                if not isinstance(error, BrokenProcessPool):
+                    raise error
+            if failures and attempt == ATTEMPTS:
+                raise DataError(f"the worker died {ATTEMPTS} times",
+                                where=f"{some[0][1].step}: {_where(some[0][1])}",
                                 fix="Is there enough memory? Try fewer --workers.")  # fmt: skip
-            todo.append((index, tasks[index]))
+            broken += [item for item in some if item[0] in failures]
+        todo = broken
+
+
+def _attempt(
+    todo: list[tuple[int, Task]],
+    cache: Path,
+    workers: Workers,
+    done: dict[int, Done],
+    watcher: Watcher | None,
+) -> dict[int, BaseException]:
+    failures: dict[int, BaseException] = {}
+    futures: dict[concurrent.futures.Future[Done], int] = {}
+    for index, task in todo:
+        try:
+            futures[workers.submit(_execute, task, cache)] = index
+        except BrokenProcessPool as error:  # a worker died while tasks were handed out
+            failures[index] = error
+    for future in concurrent.futures.as_completed(futures):
+        _collect(future, futures[future], done, failures, watcher)
+    return failures
 
 
 def _collect(
@@ -302,9 +277,15 @@ def _folder(task: Task, cache: Path) -> Path:
 
 def _lookup(task: Task, cache: Path) -> Done | None:
     folder = _folder(task, cache)
+    if not folder.exists():
+        return None
     try:
         stored = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        whole = all((folder / name).is_file() for name in stored["files"])
+    except (OSError, ValueError, TypeError, KeyError):
+        whole = False
+    if not whole:  # somebody cleaned up in here: made anew
+        shutil.rmtree(folder)
         return None
     return Done(task, folder, stored["result"], stored["files"], True, 0.0)
 
@@ -366,13 +347,17 @@ class Identities:
         self.path = path
         self._known: dict[str, list[Any]] = {}
         if path.exists() and not rehash:
-            self._known = json.loads(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(ValueError):  # only a memory: a broken one is a new one
+                self._known = json.loads(path.read_text(encoding="utf-8"))
 
     def identify(self, paths: Iterable[Path]) -> list[Input]:
         """Give each file its identity, hashing those that are new or changed."""
         found = []
         for path in paths:
-            stat = path.stat()
+            try:
+                stat = path.stat()
+            except OSError as error:
+                raise DataError(f"cannot open the file ({error.strerror})", where=path) from None
             mark = [stat.st_size, stat.st_mtime_ns]
             known = self._known.get(str(path.resolve()))
             if known is None or known[:2] != mark:

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from yanmo import manifest, models, recipe
-from yanmo.errors import DataError, ModelMissing, UsageError
-from yanmo.files import atomic_write, write_json
+from yanmo.errors import ModelMissing, UsageError
+from yanmo.files import atomic_write, exclusive, write_json
 from yanmo.progress import track
 from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 
 from .balance import Balance
-from .discover import STDIN, InputGroup, InputSpec, discover
+from .budget import check_budget
+from .discover import IGNORED, STDIN, InputGroup, InputSpec, discover
 from .run_recipe import CurateRecipe
-from .runfolder import FOLDERS, entries, link_parts, numbered
+from .runfolder import FOLDERS, entries, link_parts, numbered, sweep
 
 CACHE_NAME: Final = ".cache"
 CACHE_BYTES: Final = 200 << 30
@@ -88,23 +89,25 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         quiet: show no progress.
 
     Raises:
-        UsageError: nothing to read, or the folder holds something else.
+        UsageError: nothing to read, or ``out`` holds something else or lies inside an input.
+        YanmoError: another run is writing into ``out``.
         DataError: a part failed, or too many records went to quarantine.
         LedgerError: the books do not balance.
     """
+    from .run_report import write_report
+
     start = time.monotonic()
     refuse_foreign_folder(out)
-    with Workers(workers) as pool:
+    refuse_own_output(settings.input, out)
+    with exclusive(out / CACHE_NAME), Workers(workers) as pool:
         progress = Progress(out / CACHE_NAME, pool, quiet)
         identities = Identities(progress.cache / "identities.json", rehash=rehash)
         steps = run_steps(settings, progress, identities)
-    balance = balance_of(steps)
-    balance.check()
-    write_run(out, settings, steps, balance.funnel(), progress)
-    prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
-    from .run_report import write_report
-
-    report = write_report(out)
+        balance = balance_of(steps)
+        balance.check()
+        write_run(out, settings, steps, balance.funnel(), progress)
+        prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
+        report = write_report(out)
     seconds = time.monotonic() - start
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report)
 
@@ -113,7 +116,7 @@ def run_steps(settings: CurateRecipe, progress: Progress, identities: Identities
     """Run every task of a recipe, step after step."""
     ingested = progress.run(ingest_tasks(settings, progress.cache, identities))
     identities.save()
-    check_budget(ingested, settings)
+    check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
     cleaned = progress.run([_clean(part, settings) for part in parts])
     measured = progress.run([_measure(d, settings) for d in cleaned])
@@ -135,6 +138,15 @@ def refuse_foreign_folder(out: Path) -> None:
                          fix="Give a new folder, or one that a run wrote.")  # fmt: skip
 
 
+def refuse_own_output(inputs: Sequence[InputSpec], out: Path) -> None:
+    """Refuse an output folder inside an input: the next run would read what this one wrote."""
+    for spec in inputs:
+        root = Path(spec.path.partition("*")[0]).expanduser()
+        if spec.path != STDIN and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+            raise UsageError("--out lies inside the input", where=out, value=spec.path,
+                             fix="Give a folder beside it.")  # fmt: skip
+
+
 def ingest_tasks(settings: CurateRecipe, cache: Path, identities: Identities) -> list[Task]:
     """One task for each big file and for each group of small ones."""
     groups = discover([_spooled(spec, cache) for spec in settings.input], options=settings.read)
@@ -143,7 +155,9 @@ def ingest_tasks(settings: CurateRecipe, cache: Path, identities: Identities) ->
 
 def _ingest(group: InputGroup, settings: CurateRecipe, identities: Identities) -> Task:
     local = [file for file in group.files if "://" not in file.path]
-    inputs = identities.identify(Path(file.path) for file in local)
+    # Files of an unknown format are counted by size and never opened.
+    known = iter(identities.identify(Path(f.path) for f in local if f.format != IGNORED))
+    inputs = [Input(Path(f.path), "") if f.format == IGNORED else next(known) for f in local]
     parameters = {
         # The place of a local file is no part of the key; its name and content are.
         "files": [{**asdict(f), "path": "" if f in local else f.path} for f in group.files],
@@ -174,25 +188,6 @@ def _spooled(spec: InputSpec, cache: Path) -> InputSpec:
     with path.open("wb") as stream:
         shutil.copyfileobj(sys.stdin.buffer, stream, 1 << 20)
     return dataclasses.replace(spec, path=str(path), source=spec.source or "stdin")
-
-
-def check_budget(ingested: Sequence[Done], settings: CurateRecipe) -> None:
-    """Stop loudly when too many records went to quarantine.
-
-    Raises:
-        DataError: with the worst kinds and their counts.
-    """
-    balance = Balance()
-    for done in ingested:
-        balance.add_ingest(done.result)
-    read, bad = balance.input["records"]["read"], sum(balance.quarantined.values())
-    limit = settings.errors.max_quarantined_fraction
-    if limit is not None and bad >= settings.errors.min_quarantined and bad > limit * read:
-        worst = sorted(balance.quarantined.items(), key=lambda item: -item[1])[:3]
-        shown = ", ".join(f"{kind}: {count}" for kind, count in worst)
-        raise DataError(f"{bad} of {read} records cannot be read ({shown})", where="read",
-                        fix="Look at .cache/ingest/*/quarantine.jsonl.zst; raise "
-                        "errors.max_quarantined_fraction if that is as expected.")  # fmt: skip
 
 
 def language_model() -> tuple[Input, ...]:
@@ -233,6 +228,8 @@ def find_duplicates(
     settings: CurateRecipe,
 ) -> Done | None:
     """Exact, then near duplicates among the documents that the rules keep."""
+    if not cleaned:
+        return None
     options = settings.duplicates
     alive = [d.input("verdicts.parquet") for d in verdicts]
     exact: Done | None = None
@@ -348,6 +345,7 @@ def write_run(
 ) -> None:
     """Link the parts into the run folder; the manifest comes last."""
     (out / manifest.NAME).unlink(missing_ok=True)
+    sweep(out)
     link_parts(out / "documents", numbered(steps.final, "kept.parquet", ".parquet"))
     dropped = [(d.folder / "dropped.parquet", d.files["dropped.parquet"]) for d in steps.final]
     dropped += [(d.folder / "dropped.parquet", "") for d in steps.ingested
@@ -362,7 +360,7 @@ def write_run(
     with atomic_write(out / "recipe.toml", text=True) as stream:
         stream.write(recipe.dumps(settings))
     write_json(out / "funnel.json", funnel)
-    inputs = [{"path": str(i.path), "sha256": i.identity, "bytes": i.path.stat().st_size}
+    inputs = [{"path": str(i.path), "sha256": i.identity or None, "bytes": i.path.stat().st_size}
               for d in steps.ingested for i in d.task.inputs]  # fmt: skip
     counts = {"funnel": funnel, "seconds": progress.steps, **settings.rule_sources()}
     made = manifest.build("run", recipe=recipe.to_table(settings), inputs=inputs,

@@ -12,6 +12,7 @@ Every folder is replaced as a whole; ``manifest.json`` comes last: without it th
 """
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from yanmo.tasks import Done
 FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates")
 STABLE: Final = (*FOLDERS, "funnel.json")
 """What law 6 covers: equal bytes for any number of workers and after any crash."""
+
+_HALF: Final = re.compile(r"\.[a-z]+(\.(json|toml|html))?\.\d+\.(tmp|old)")  # as yanmo.files names
 
 
 def link_parts(folder: Path, parts: Sequence[tuple[Path, str]]) -> None:
@@ -40,6 +43,16 @@ def link_parts(folder: Path, parts: Sequence[tuple[Path, str]]) -> None:
                 os.link(path, temporary / name)
             except OSError:  # another file system, or one without hard links
                 shutil.copyfile(path, temporary / name)
+
+
+def sweep(out: Path) -> None:
+    """Remove what a killed run left half written in its run folder."""
+    for path in out.iterdir():
+        if _HALF.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def numbered(done: Sequence[Done], name: str, suffix: str) -> list[tuple[Path, str]]:

@@ -1,0 +1,98 @@
+"""The pool of worker processes behind :mod:`yanmo.tasks`: quiet at Ctrl-C, and never orphaned."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+R = TypeVar("R")
+
+
+class Workers:
+    """A pool of spawned processes that lives across calls of :func:`yanmo.tasks.run`.
+
+    A step of a run has few tasks and there are a dozen steps; starting the processes anew for each
+    (imports, compiled kernels) took longer than the work. The pool starts with the first task and
+    is made again after a worker died. A context manager.
+
+    Args:
+        count: processes; with 1 everything runs in this process.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._pool: futures.ProcessPoolExecutor | None = None
+        self._others: set[multiprocessing.process.BaseProcess] = set()
+
+    def pool(self) -> futures.ProcessPoolExecutor:
+        """The running pool."""
+        if self._pool is None:
+            # Spawned, not forked: a forked child of a process that ran threaded kernels can hang.
+            context = multiprocessing.get_context("spawn")
+            self._others = set(multiprocessing.active_children())
+            self._pool = futures.ProcessPoolExecutor(
+                self.count, mp_context=context, initializer=_born
+            )
+        return self._pool
+
+    def submit(self, call: Callable[..., R], *arguments: Any) -> "futures.Future[R]":
+        """Hand a call to the pool; the processes that it takes are started here."""
+        with _sheltered():
+            return self.pool().submit(call, *arguments)
+
+    def stop(self, *, now: bool = False) -> None:
+        """End the processes, with ``now`` in the middle of their tasks; :meth:`pool` starts new."""
+        if self._pool is not None:
+            if now:
+                for process in set(multiprocessing.active_children()) - self._others:
+                    process.terminate()
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop(now=error is not None)
+
+
+@contextlib.contextmanager
+def _sheltered() -> Iterator[None]:
+    """Processes started here do not see Ctrl-C (we end them), from their first instruction on.
+
+    Nor do they look for modules in the working folder, where a user's ``random.py`` may lie.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    safe = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = safe
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _born() -> None:
+    """Begin the life of a worker: it must not outlive the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
