@@ -14,7 +14,7 @@ from yanmo.shards import Shards
 from .data import Loader
 from .distributed import World
 from .packing import Ints, order
-from .step import computing_in
+from .step import computing
 
 Floats = npt.NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def evaluate(
         # sequence that does not count.
         batch = loader.batch(block or [0])
         on_device = batch.to(world.device)
-        with computing_in(precision, world.device):
+        with computing(model, precision, world.device):
             loss = model(on_device.tokens, on_device.labels, on_device.documents)
         kept = loss.rows.cpu().numpy()
         nll = loss.nll.double().cpu().numpy()

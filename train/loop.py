@@ -18,6 +18,7 @@ from yanmo.progress import Track
 
 from . import checkpoint
 from .data import Batch
+from .distributed import whole
 from .generate import Sampling
 from .guard import Guard, blame
 from .heldout import Evaluation, evaluate
@@ -232,6 +233,8 @@ class Trainer:
         generators: dict[str, torch.Tensor] = {}
         for part in run.world.gather(checkpoint.generator_states(run.world.rank)):
             generators |= part
+        weights = whole(dict(run.model.named_parameters()))
+        optimizer = run.optimizers.state()
         if run.world.main:
             state: dict[str, Any] = {
                 "progress": dataclasses.asdict(run.progress),
@@ -241,8 +244,8 @@ class Trainer:
                 "total_steps": run.total_steps,
             }
             content = checkpoint.Content(
-                run.model.config, dict(run.model.named_parameters()), run.optimizers.state(),
-                generators, state, recipes.dumps(run.recipe), run.tokenizer,
+                run.model.config, weights, optimizer, generators, state,
+                recipes.dumps(run.recipe), run.tokenizer,
             )  # fmt: skip
             checkpoint.save(run.out, run.progress.step, content)
             checkpoint.prune(run.out, run.recipe.run.keep_last)

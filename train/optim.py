@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from yanmo.errors import DataError
 
+from .distributed import like, whole
 from .recipe import OptimizerSettings, ScheduleSettings
 
 EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight")
@@ -69,7 +70,7 @@ class Optimizers:
     def norm(self) -> Tensor:
         """Norm of all gradients together, in float32 at least."""
         slopes = [p.grad for p in self.parameters.values() if p.grad is not None]
-        return nn.utils.get_total_norm(slopes, foreach=True)
+        return whole({"norm": nn.utils.get_total_norm(slopes, foreach=True)})["norm"]
 
     def clip(self, norm: Tensor) -> None:
         """Scale the gradients down to the recipe's norm, if theirs is larger."""
@@ -79,14 +80,16 @@ class Optimizers:
             )
 
     def state(self) -> dict[str, Tensor]:
-        """All state as ``name/slot -> tensor``; empty before the first step."""
+        """All state as ``name/slot -> tensor``, put together; every process must call it."""
         names: dict[Tensor, str] = {p: name for name, p in self.parameters.items()}
-        return {
-            f"{names[parameter]}/{slot}": value
-            for optimizer in self.all
-            for parameter, slots in optimizer.state.items()
-            for slot, value in slots.items()
-        }
+        return whole(
+            {
+                f"{names[parameter]}/{slot}": value
+                for optimizer in self.all
+                for parameter, slots in optimizer.state.items()
+                for slot, value in slots.items()
+            }
+        )
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Put back what :meth:`state` gave.
@@ -104,7 +107,7 @@ class Optimizers:
             optimizer = owners[parameter]
             on_host = slot == "step" and not optimizer.defaults.get("fused")
             place = torch.device("cpu") if on_host else parameter.device
-            optimizer.state[parameter][slot] = value.to(place)
+            optimizer.state[parameter][slot] = like(value.to(place), parameter)
             found.add(name)
         if state and found != self.parameters.keys():
             missing = sorted(self.parameters.keys() - found)

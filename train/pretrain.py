@@ -16,7 +16,7 @@ from yanmo.shards import open_shards
 
 from . import checkpoint
 from .data import Loader
-from .distributed import join, pick_device
+from .distributed import join, pick_device, sharded
 from .folder import WEIGHTS, load_config, load_model
 from .journal import Journal, board_installed, read_journal
 from .loop import Trainer
@@ -90,6 +90,7 @@ def describe(run: Run) -> dict[str, Any]:
         "resumed_from": None if run.resumed_from is None else run.resumed_from.name,
         "device": str(run.world.device),
         "processes": run.world.size,
+        "parallel": run.recipe.run.parallel if run.world.size > 1 else None,
         "threads": torch.get_num_threads(),
         "precision": recipe.precision,
         "attention": run.model.backend,
@@ -169,6 +170,8 @@ def export(run: Run) -> Path:
             if path.is_file():
                 _link(path, folder / path.name)
         write_json(folder / "yanmo" / "lineage.json", run.lineage)
+    if sharded(run.call):
+        return run.out / "model"  # one process alone cannot compute with a part of the weights
     probe = run.loader.batch([0]).tokens[:, :8]
     stored = load_model(run.out / "model", dtype=next(run.model.parameters()).dtype)
     stored.to(run.world.device)

@@ -113,6 +113,10 @@ class RunSettings:
         None, low=1, help="Sequences in one forward pass; off: about 8192 tokens."
     )
     device: str = setting("auto", help="auto, cpu, cuda, cuda:1 …")
+    parallel: str = setting(
+        "replicate", choices=("replicate", "shard"),
+        help="Under torchrun: DDP, or FSDP2 for models that do not fit one device.",
+    )  # fmt: skip
     attention: str = setting("sdpa", help="Attention backend.")
     recompute: bool = setting(False, help="Forget activations and compute them again: less memory.")
     log_steps: int = setting(10, low=1)

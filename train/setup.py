@@ -16,7 +16,7 @@ from yanmo.shards import TOKENIZER_FOLDER, Shards, open_shards
 from . import checkpoint
 from .config import ModelConfig
 from .data import Loader, shards_identity
-from .distributed import World, replicate
+from .distributed import World, spread
 from .folder import TOKENIZER_DEFINITIONS, load_config, load_model
 from .heldout import heldout_loader
 from .model import Llama, build
@@ -90,11 +90,7 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
         RecipeError: the run in ``out`` has other settings, or a size does not fit.
         DataError: the shards are damaged, or not those of the run, or made for another tokenizer.
     """
-    if recipe.batch_sequences % world.size:
-        raise RecipeError(
-            f"a batch of {recipe.batch_sequences} sequences cannot be shared by {world.size} "
-            "processes", value=recipe.data.batch_tokens, fix="Change data.batch_tokens.",
-        )  # fmt: skip
+    check_parallel(recipe, world)
     found = checkpoint.checkpoints(out)
     restored = checkpoint.read(found[-1][1]) if found else None
     if restored is not None:
@@ -113,14 +109,39 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
         )  # fmt: skip
     model = _model(recipe, shards, None if restored is None else restored.folder)
     model.to(world.device)
+    call = spread(model, world, how=recipe.run.parallel, precision=recipe.precision)
     optimizers = Optimizers(model.named_parameters(), recipe.optimizer)
     run = Run(
-        recipe, out, world, loader, _heldout(recipe, shards), model, replicate(model, world),
+        recipe, out, world, loader, _heldout(recipe, shards), model, call,
         optimizers, recipe.steps(loader.sequences), lineage,
     )  # fmt: skip
     if restored is not None:
         _restore(run, restored)
     return run
+
+
+def check_parallel(recipe: Pretrain, world: World) -> None:
+    """Refuse what several processes cannot do.
+
+    Raises:
+        RecipeError: names the setting.
+    """
+    if recipe.batch_sequences % world.size:
+        raise RecipeError(
+            f"a batch of {recipe.batch_sequences} sequences cannot be shared by {world.size} "
+            "processes", value=recipe.data.batch_tokens, fix="Change data.batch_tokens.",
+        )  # fmt: skip
+    if world.size > 1 and recipe.run.parallel == "shard":
+        if recipe.optimizer.kind == "muon":
+            raise RecipeError(
+                "Muon needs whole matrices", value="run.parallel=shard",
+                fix="Set run.parallel=replicate or optimizer.kind=adamw.",
+            )  # fmt: skip
+        if recipe.run.sample_prompts:
+            raise RecipeError(
+                "a sharded model writes no samples during training", value="run.sample_prompts",
+                fix="Use `yanmo train generate`.",
+            )  # fmt: skip
 
 
 def _restore(run: Run, restored: checkpoint.Restored) -> None:

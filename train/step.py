@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from yanmo.errors import DataError
 
 from .data import Batch
-from .distributed import World, quiet
+from .distributed import World, loss_factor, quiet, sharded
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 
@@ -42,9 +42,14 @@ class Accumulated:
         return self.nll / self.targets
 
 
-def computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Autocast for ``bfloat16``; the other precisions are those of the weights."""
-    if precision == "bfloat16":
+def computing(
+    model: nn.Module, precision: str, device: torch.device
+) -> AbstractContextManager[object]:
+    """Autocast for ``bfloat16``; the other precisions are those of the weights.
+
+    A sharded model casts its weights itself, when it puts them together.
+    """
+    if precision == "bfloat16" and not sharded(model):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
@@ -83,14 +88,13 @@ def accumulate(
     targets = int(world.sum(local).item())
     if targets == 0:
         raise DataError("the batch has no target: all its labels are masked")
-    # Data-parallel wrappers average gradients over the processes; the sum is wanted.
-    scale = world.size / targets
+    scale = loss_factor(model, world) / targets
     seen: list[tuple[Batch, Tensor, Tensor]] = []
     for number, batch in enumerate(batches):
         on_device = batch.to(world.device)
         silent = number + 1 < len(batches)
         with quiet(model, silent=silent):
-            with computing_in(precision, world.device):
+            with computing(model, precision, world.device):
                 loss = model(on_device.tokens, on_device.labels, on_device.documents, z_loss=z_loss)
             (loss.total * scale).backward()
         seen.append((batch, loss.rows, loss.nll))
