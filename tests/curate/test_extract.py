@@ -174,10 +174,10 @@ def test_a_page_that_kills_the_child(hostile: str, page: str, status: str, error
 
 @pytest.mark.parametrize("page", ["hang", "hang in C"])
 def test_a_page_that_hangs(hostile: str, page: str) -> None:
-    with Extractor(ExtractOptions(deadline_seconds=0.3), function=hostile) as extractor:
+    with Extractor(ExtractOptions(deadline_seconds=1.0), function=hostile) as extractor:
         results = extractor.extract(["a", page, "b"])
-    assert results == [good("a"), Extracted("deadline", error="no result after 0.3 s"), good("b")]
-    assert extractor.failures == {"deadline": 2}
+    assert results == [good("a"), Extracted("deadline", error="no result after 1 s"), good("b")]
+    assert extractor.failures["deadline"] >= 2  # a busy machine may add a first try
 
 
 def test_the_second_chance_is_a_fresh_child(hostile: str) -> None:
