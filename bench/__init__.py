@@ -1,0 +1,1 @@
+"""Side-by-side speed. Numbers come from here, never from a test."""
