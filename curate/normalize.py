@@ -111,21 +111,19 @@ def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     part = inputs[0]
     options = from_table(NormalizeOptions, parameters.get("normalize", {}), where="normalize")
     language = from_table(LanguageOptions, parameters.get("language", {}), where="language")
-    model = inputs[1] if len(inputs) > 1 else None
-    identifier = Identifier(language, model=model)
-    total, rows = Edits(), 0
+    identifier = Identifier(language, model=inputs[1] if len(inputs) > 1 else None)
+    total = Edits()
     with PartWriter(out / "documents.parquet", SCHEMA) as writer:
         for batch in iterate([part], batch_rows=BATCH_ROWS):
             text, edits = normalize(batch.column("text"), options, where=part)
             _add(total, edits)
-            rows += len(text)
             writer.write(_filled(batch, text, identifier))
     total.check(part)
     return {
         "edits": total.by_rule(),
         "chars_in": total.chars_in,
         "chars_out": total.chars_out,
-        "rows": rows,
+        "rows": writer.rows,
         "language_model": identifier.name,
     }
 
