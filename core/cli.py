@@ -4,15 +4,18 @@ Exit 0: done. 1: the data or the run failed. 2: command or recipe are wrong. 130
 """
 
 import importlib
+import io
+import re
+import shlex
 import sys
 import traceback
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
 import yanmo
-from yanmo.errors import UsageError, YanmoError
+from yanmo.errors import MissingDependency, UsageError, YanmoError
 from yanmo.options import emit, json_option, verbosity_options, workers_option
 
 GROUPS: Final = {
@@ -39,6 +42,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from yanmo.recipe import did_you_mean
+
+            ctx.fail(
+                f"No such command '{args[0]}'. {did_you_mean(args[0], self.list_commands(ctx))}"
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,6 +64,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(yanmo.__version__, prog_name="yanmo")
+@verbosity_options
 def root() -> None:
     """yanmo 研墨: curate corpora, grow vocabularies, train on the shards, score the model."""
 
@@ -115,40 +125,61 @@ def models_verify(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _verbose() -> bool:
-    return any(argument in ("-v", "--verbose", "-vv") for argument in sys.argv[1:])
-
-
 def main() -> None:
     """Run the command line; the only place where errors become exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may speak GBK or ASCII, and a file name no encoding at all.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = root.main(standalone_mode=False)
     except YanmoError as error:
         _complain(error)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # click takes the end of any file for Ctrl-D
+            _complain(YanmoError("a file ends too early, is it cut?"))
         _interrupted()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _interrupted()
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except ModuleNotFoundError as error:
+        _complain(_missing(error))
+    except (OSError, MemoryError) as error:
+        _complain(_system_error(error))
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(error: YanmoError) -> None:
-    if _verbose():
+def _complain(error: YanmoError) -> NoReturn:
+    if any(re.fullmatch(r"--verbose|-[qv]*v[qv]*", argument) for argument in sys.argv[1:]):
         traceback.print_exc()
     kind = "usage" if isinstance(error, UsageError) else "error"
     click.echo(f"{kind}: {error}", err=True)
+    sys.exit(error.exit_code)
 
 
-def _interrupted() -> None:
-    import shlex
+def _missing(error: ModuleNotFoundError) -> YanmoError:
+    """What to type for a package that is not installed.
 
+    Raises:
+        ModuleNotFoundError: the module is our own, so that this is a defect.
+    """
+    from yanmo.doctor import how_to_get
+
+    module = (error.name or "").partition(".")[0]
+    if module in ("", "yanmo"):
+        raise error
+    return MissingDependency(f"the package {module} is not installed", fix=f"{how_to_get(module)}.")
+
+
+def _system_error(error: OSError | MemoryError) -> YanmoError:
+    """What the operating system refused: a full disk, a folder without permission, no memory."""
+    if isinstance(error, MemoryError):
+        return YanmoError("out of memory", fix="Try fewer --workers or smaller parts.")
+    what = error.strerror or str(error) or type(error).__name__
+    return YanmoError(what, where=error.filename, fix="The system refused; -v shows the place.")
+
+
+def _interrupted() -> NoReturn:
     command = shlex.join(["yanmo", *sys.argv[1:]])
     click.echo(f"\ninterrupted; the same command goes on from here: {command}", err=True)
     sys.exit(130)

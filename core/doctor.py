@@ -42,6 +42,15 @@ def _package(distribution: str, module: str) -> str | None:
         return "present"
 
 
+def how_to_get(module: str) -> str:
+    """The command that installs what a module comes with."""
+    for known, _, fix in OPTIONAL.values():
+        if known == module:
+            return fix
+    names = (name for name, (known, _) in NEEDED.items() if known == module)
+    return f"pip install {next(names, module)}"
+
+
 def examine() -> dict[str, Any]:
     """Look at packages, models and the machine.
 

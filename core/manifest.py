@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yanmo
-from yanmo.errors import DataError
+from yanmo.errors import DataError, UsageError
 from yanmo.files import read_json, sha256_file, sha256_json, write_json
 
 NAME: Final = "manifest.json"
@@ -75,9 +75,12 @@ def read(folder: str | Path) -> dict[str, Any]:
     """Read the manifest of a folder.
 
     Raises:
-        DataError: there is none, or it is not one of ours.
+        UsageError: there is no such folder.
+        DataError: it has none, or it is not one of ours.
     """
     path = Path(folder) / NAME
+    if not path.parent.exists():
+        raise UsageError("no such folder", where=folder, fix="Check the path.")
     if not path.is_file():
         raise DataError("no manifest.json here", where=folder,
                         fix="Is this the folder that the command wrote?")  # fmt: skip

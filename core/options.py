@@ -1,7 +1,9 @@
 """Click options that mean the same in every command, and the one way to print a result."""
 
 import json
+import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,8 +50,9 @@ recipe_option: Decorator[Any] = click.option(
 
 
 def _set_verbosity(context: click.Context, parameter: click.Parameter, value: int) -> int:
-    root = context.find_root()
-    root.obj = {**(root.obj or {}), str(parameter.name): value}
+    if value:  # the option of a group holds for its commands
+        root = context.find_root()
+        root.obj = {**(root.obj or {}), str(parameter.name): value}
     return value
 
 
@@ -73,4 +76,21 @@ def quiet() -> bool:
 
 def emit(result: Any, *, as_json: bool, text: str) -> None:
     """Print a result: one JSON object, or text for a person."""
-    click.echo(json.dumps(result, ensure_ascii=False) if as_json else text)
+    click.echo(_json(result) if as_json else text)
+
+
+def _json(result: Any) -> str:
+    """JSON for other programs: NaN, which it does not have, is null."""
+    plain = "utf" not in (sys.stdout.encoding or "").lower()
+    try:
+        return json.dumps(result, ensure_ascii=plain, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(result), ensure_ascii=plain)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -50,18 +50,31 @@ def load(cls: type[T], path: str | Path | None = None, overrides: Iterable[str] 
     Raises:
         RecipeError: the file is missing or no TOML, a key is unknown, a type or a range is wrong.
     """
-    where = str(path) if path is not None else "--set"
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecipeError("no such recipe file", where=path) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise RecipeError(f"not TOML: {error}", where=path) from None
+    table = {} if path is None else _read(path)
     for override in overrides:
         _apply_override(table, override)
-    return from_table(cls, table, where=where)
+    try:
+        return from_table(cls, table, where="--set")
+    except RecipeError as error:
+        if path is None:
+            raise
+        try:  # whose fault is it?
+            from_table(cls, _read(path), where=str(path))
+        except RecipeError as own:
+            if own.what == error.what:
+                raise own from None
+        raise
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError("no such recipe file", where=path) from None
+    except OSError as error:
+        raise RecipeError(f"cannot open the recipe ({error.strerror})", where=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"not TOML: {error}", where=path) from None
 
 
 def _apply_override(table: dict[str, Any], override: str) -> None:
@@ -96,8 +109,11 @@ def from_table(cls: type[T], table: Mapping[str, Any], *, where: str, path: str 
     for name, field in fields.items():
         missing = field.default is dataclasses.MISSING
         if name not in values and missing and field.default_factory is dataclasses.MISSING:
-            raise RecipeError(f"key '{path + '.' if path else ''}{name}' is required", where=where,
-                              fix=field.metadata.get("help"))  # fmt: skip
+            full = f"{path}.{name}" if path else name
+            told = field.metadata.get("help") or "It has no default."
+            given = None if where == "--set" else where
+            raise RecipeError(f"key '{full}' is required", where=given,
+                              fix=f"{told} Set it in the recipe or by --set {full}=…")  # fmt: skip
     try:
         return cls(**values)
     except RecipeError as error:

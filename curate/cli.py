@@ -77,9 +77,13 @@ def _settings(options: dict[str, Any], *forced: str) -> "CurateRecipe":
 def _run(options: dict[str, Any], *forced: str) -> None:
     settings = _settings(options, *forced)
     if options["dry_run"]:
-        from yanmo.recipe import dumps, to_table
+        from yanmo.recipe import dumps
 
-        emit(to_table(settings), as_json=options["as_json"], text=dumps(settings))
+        from .pipeline import plan
+
+        found = plan(settings, options["out"])
+        told = "# Would read {files} files with {bytes} bytes in {tasks} tasks; {ignored} ignored."
+        emit(found, as_json=options["as_json"], text=f"{dumps(settings)}\n{told.format(**found)}")
         return
     from .pipeline import run_recipe
 

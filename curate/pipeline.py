@@ -112,6 +112,25 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report)
 
 
+def plan(settings: CurateRecipe, out: Path) -> dict[str, Any]:
+    """What :func:`run_recipe` would do; nothing is written and no input is opened.
+
+    Returns:
+        ``{"recipe", "files", "bytes", "ignored", "tasks", "out"}``: files to read and their stored
+        bytes, files of unknown format, read tasks.
+
+    Raises:
+        UsageError: as :func:`run_recipe`.
+    """
+    refuse_foreign_folder(out)
+    refuse_own_output(settings.input, out)
+    groups = discover(settings.input, options=settings.read)
+    files = [file for group in groups for file in group.files]
+    known = [file.size or 0 for file in files if file.format != IGNORED]
+    return {"recipe": recipe.to_table(settings), "files": len(known), "bytes": sum(known),
+            "ignored": len(files) - len(known), "tasks": len(groups), "out": str(out)}  # fmt: skip
+
+
 def run_steps(settings: CurateRecipe, progress: Progress, identities: Identities) -> "Steps":
     """Run every task of a recipe, step after step."""
     ingested = progress.run(ingest_tasks(settings, progress.cache, identities))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from yanmo import manifest
-from yanmo.errors import DataError
+from yanmo.errors import DataError, UsageError
 from yanmo.files import atomic_folder, read_json
 from yanmo.tasks import Done
 
@@ -77,9 +77,12 @@ def open_run(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The manifest and the funnel of a finished run.
 
     Raises:
+        UsageError: there is no such folder.
         DataError: the folder is no run, or the run did not end.
     """
     path = Path(path)
+    if not path.exists():
+        raise UsageError("no such folder", where=path, fix="Check the path.")
     if not (path / "funnel.json").is_file():
         raise DataError("not a run folder", where=path,
                         fix="Give the --out of `yanmo curate run`.")  # fmt: skip
