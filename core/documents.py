@@ -35,6 +35,7 @@ path relative to the named input root, ``#``, then offset or row; ``meta`` is a 
 DROPPED_SCHEMA: Final = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
         pa.field("origin", pa.string(), nullable=False),
         ("url", pa.string()),
         pa.field("step", pa.string(), nullable=False),

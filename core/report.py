@@ -5,7 +5,8 @@ The page has no script from elsewhere, no font, no link to the network: it can b
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -21,7 +22,13 @@ border-top:1px solid var(--line)}h3{font-size:15px;margin:22px 0 6px;color:var(-
 p{margin:6px 0 10px}.lead{color:var(--soft)}
 table{border-collapse:collapse;width:100%;background:var(--paper);margin:8px 0 16px;
 border:1px solid var(--line);font-size:14px}th,td{padding:6px 10px;text-align:left;
-border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
+border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}
+td.long{overflow-wrap:anywhere;min-width:14em}.scroll{overflow-x:auto}
+nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:14px 0 0}
+a{color:var(--accent)}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(420px,1fr));gap:10px;margin:8px 0}
+.grid svg{width:100%;margin:0}input.search{width:100%;padding:8px 10px;font:inherit;
+color:inherit;background:var(--paper);border:1px solid var(--soft);border-radius:4px}
 th{background:var(--wash);font-weight:600;color:var(--soft);white-space:nowrap}
 td.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 th.number{text-align:right}svg{max-width:100%;height:auto;background:var(--paper);
@@ -31,7 +38,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.5 ui-monospace,monos
 code{font:13px ui-monospace,monospace;background:var(--wash);padding:1px 4px}
 footer{color:var(--soft);font-size:13px;margin-top:48px}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--soft:#98a2b3;--line:#333a47;
---paper:#171b24;--wash:#10131a}}
+--paper:#171b24;--wash:#10131a;--accent:#e58a7b}}
 """.replace("\n", "")
 
 
@@ -55,6 +62,16 @@ def columns_wide(text: str) -> int:
     import unicodedata
 
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+_NUMBER: Final = ' class="number"'
+_LONG: Final = 40  # characters without a space from which a cell may be broken anywhere
+
+
+def _cell(value: Any, number: bool) -> str:
+    text = show(value)
+    long = ' class="long"' if max(map(len, text.split()), default=0) > _LONG else ""
+    return f"<td{_NUMBER if number else long}>{html.escape(text)}</td>"
 
 
 @dataclass(frozen=True)
@@ -102,17 +119,14 @@ class Table:
 
     def html(self) -> str:
         """For a page."""
-        marks = [' class="number"' if n else "" for n in self._numeric()]
+        numeric = self._numeric()
         head = "".join(
-            f"<th{mark}>{html.escape(name)}</th>"
-            for name, mark in zip(self.columns, marks, strict=True)
+            f"<th{_NUMBER if number else ''}>{html.escape(name)}</th>"
+            for name, number in zip(self.columns, numeric, strict=True)
         )
         body = "".join(
             "<tr>"
-            + "".join(
-                f"<td{mark}>{html.escape(show(value))}</td>"
-                for value, mark in zip(line, marks, strict=True)
-            )
+            + "".join(_cell(value, number) for value, number in zip(line, numeric, strict=True))
             + "</tr>"
             for line in self.rows
         )
@@ -133,10 +147,15 @@ class Page:
     lead: str = ""
     language: str = "en"
     body: list[str] = field(default_factory=list)
+    sections: list[tuple[str, str]] = field(default_factory=list)
+    """(anchor, text) of the headings, for the line of links at the top."""
 
     def add_heading(self, text: str, *, anchor: str | None = None) -> None:
-        """A section heading."""
-        mark = f' id="{html.escape(anchor)}"' if anchor else ""
+        """A section heading; one with an anchor is linked from the top of the page."""
+        mark = ""
+        if anchor:
+            mark = f' id="{html.escape(anchor)}"'
+            self.sections.append((anchor, text))
         self.body.append(f"<h2{mark}>{html.escape(text)}</h2>")
 
     def add_text(self, text: str) -> None:
@@ -158,6 +177,17 @@ class Page:
             f"<pre>{html.escape(text)}</pre></details>"
         )
 
+    def add_grid(self, svgs: Sequence[str]) -> None:
+        """Small charts side by side."""
+        self.body.append(f'<div class="grid">{"".join(svgs)}</div>')
+
+    @contextmanager
+    def fold(self, summary: str) -> Iterator[None]:
+        """What is added inside opens on a click."""
+        self.body.append(f"<details><summary>{html.escape(summary)}</summary>")
+        yield
+        self.body.append("</details>")
+
     def add_link(self, text: str, target: str) -> None:
         """A link to another file of the same result."""
         self.body.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
@@ -166,6 +196,9 @@ class Page:
         """The whole page."""
         title = html.escape(self.title)
         lead = f'<p class="lead">{html.escape(self.lead)}</p>' if self.lead else ""
+        if len(self.sections) > 1:
+            links = (f'<a href="#{html.escape(a)}">{html.escape(t)}</a>' for a, t in self.sections)
+            lead += f"<nav>{''.join(links)}</nav>"
         return (
             f'<!doctype html><html lang="{self.language}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'

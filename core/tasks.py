@@ -114,6 +114,9 @@ def code_identity(module: str) -> str:
             raise DataError("no such module", where="task", value=name)
         text = Path(spec.origin).read_bytes()
         sources[name] = hashlib.sha256(text).hexdigest()
+        for data in sorted(Path(spec.origin).parent.glob("data/*")):  # tables that it reads
+            if data.name.encode() in text:
+                sources[f"{name}/{data.name}"] = sha256_file(data)
         for found in _imports(ast.parse(text), spec.parent or ""):
             top = found.partition(".")[0]
             if top != "yanmo":
