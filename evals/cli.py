@@ -76,24 +76,39 @@ def _exam_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Start with the BOS token: auto, always or never."),
         click.option("--batch-tokens", type=click.IntRange(1), default=1024, show_default=True,
                      help="Tokens of one batch."),
+        click.option("--rotate", is_flag=True,
+                     help="Also ask every rotation of the options and average (4 times the work)."),
+        click.option("--reason", is_flag=True,
+                     help="Let the model reason in words and read the answer from them."),
+        click.option("--max-new-tokens", type=click.IntRange(1), default=256, show_default=True,
+                     help="Length of that reasoning."),
+        click.option("--all-dialects", is_flag=True,
+                     help="Run every published wording and explain the differences."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
 def _run_exam(task: str, model: Path, data: Path, options: dict[str, Any]) -> None:
-    from . import pages
+    from . import dialect_table, pages
     from .exam import load_task
     from .multiple_choice import evaluate
     from .planning import Settings
 
     as_json, out = options.pop("as_json"), options.pop("out")
+    every = options.pop("all_dialects")
     defaults = load_task(task)
     for name in ("split", "shots", "dialect"):
         if options[name] is None:
             options[name] = getattr(defaults, name)
     scorer = _load(model, options)
     settings = Settings(**options)
+    if every:
+        found = dialect_table.all_dialects(
+            scorer, data, task=task, settings=settings, out=out, quiet=quiet()
+        )
+        emit(found, as_json=as_json, text=dialect_table.shown(found))
+        return
     outcome = evaluate(scorer, data, task=task, settings=settings, out=out, quiet=quiet())
     summary = outcome.summary
     shown = pages.text(summary)
@@ -102,18 +117,44 @@ def _run_exam(task: str, model: Path, data: Path, options: dict[str, Any]) -> No
     emit(summary, as_json=as_json, text=shown)
 
 
+def _exam_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments and options that all examinations share."""
+    for decorate in (
+        verbosity_options, json_option, limit_option, _model_options, _exam_options,
+        out_option(required=False, help="Folder for samples and report; makes it resumable."),
+        click.argument("data", type=click.Path(path_type=Path)), MODEL,
+    ):  # fmt: skip
+        command = decorate(command)
+    return command
+
+
 @group.command()
-@MODEL
-@click.argument("data", type=click.Path(path_type=Path))
-@out_option(required=False, help="Folder for samples, summary and report; makes it resumable.")
-@_exam_options
-@_model_options
-@limit_option
-@json_option
-@verbosity_options
+@_exam_command
 def ceval(model: Path, data: Path, **options: Any) -> None:
     """C-Eval, 5-shot: accuracy of MODEL on DATA (the official zip, or a folder with its csv)."""
     _run_exam("ceval", model, data, options)
+
+
+@group.command()
+@_exam_command
+def cmmlu(model: Path, data: Path, **options: Any) -> None:
+    """CMMLU, 5-shot: accuracy of MODEL on DATA (zip or folder with dev/ and test/)."""
+    _run_exam("cmmlu", model, data, options)
+
+
+@group.command()
+@_exam_command
+def mmlu(model: Path, data: Path, **options: Any) -> None:
+    """MMLU, 5-shot: accuracy of MODEL on DATA (zip or folder with dev/, val/ and test/)."""
+    _run_exam("mmlu", model, data, options)
+
+
+@group.command()
+@click.option("--task", required=True, help="A TOML file that describes the questions.")
+@_exam_command
+def score(task: str, model: Path, data: Path, **options: Any) -> None:
+    """Any multiple-choice questions in csv or jsonl: accuracy of MODEL on DATA by a task file."""
+    _run_exam(task, model, data, options)
 
 
 @group.command()

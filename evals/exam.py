@@ -43,7 +43,7 @@ class Subject:
     """What a subject is called."""
 
     english: str
-    chinese: str
+    chinese: str = ""
     category: str = "all"
 
 
@@ -77,7 +77,7 @@ class Task:
     def subject(self, key: str) -> Subject:
         """The subject of that key; its key is its name where the task has no table."""
         spaced = key.replace("_", " ")
-        return self.subjects.get(key) or Subject(spaced, spaced)
+        return self.subjects.get(key) or Subject(spaced)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,21 @@ class TransformersScorer:
         return scored
 
     @torch.inference_mode()
+    def generate(self, prompts: Sequence[Ids], max_tokens: int, stop: Ids) -> list[list[int]]:
+        """See ``score.Scorer``."""
+        found = []
+        for prompt in prompts:
+            ids = torch.tensor([list(prompt)], device=self.device)
+            out = self.model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_tokens,
+                do_sample=False, eos_token_id=list(stop) or None, pad_token_id=0,
+                temperature=None, top_p=None, top_k=None,
+            )  # fmt: skip
+            new = out[0, len(prompt) :].tolist()
+            found.append(new[:-1] if new and new[-1] in stop else new)
+        return found
+
+    @torch.inference_mode()
     def _logits(
         self, sequences: Sequence[Ids], prefix: Any | None, keep: list[int]
     ) -> torch.Tensor:

@@ -15,16 +15,18 @@ from yanmo.errors import DataError
 from yanmo.files import sha256_json, write_json
 from yanmo.progress import track
 
+from .chat import ChatTemplate
 from .editions import Edition, identify
-from .exam import Exam, load_exam, load_task
+from .exam import LETTERS, Exam, load_exam, load_task
 from .pages import write_reports
-from .planning import Batch, Planner, Settings
+from .planning import Batch, Item, Planner, Settings
 from .prompts import load_dialect
+from .reasoning import read_answer
 from .runs import SUMMARY, Samples, open_run
-from .score import Scorer, first_token
+from .score import Floats, Scorer, first_token, stop_ids
 from .summary import summarize
 
-KEY = ("subject", "id")
+KEY = ("subject", "id", "shift")
 
 
 @dataclass(frozen=True)
@@ -69,38 +71,52 @@ def evaluate(
     settings = settings or Settings(
         split=description.split, shots=description.shots, dialect=description.dialect
     )
-    dialect = load_dialect(settings.dialect)
     splits = tuple(dict.fromkeys([
         settings.split, *([description.shot_split] if settings.shots else []),
     ]))  # fmt: skip
     exam = load_exam(description, data, splits=splits, subjects=settings.subjects)
-    bos = first_token(scorer.tokenizer, settings.bos)
-    limit = scorer.info.max_tokens
-    planner = Planner(exam, dialect, settings, scorer.tokenizer, bos, limit)
+    planner = make_planner(scorer, exam, settings)
     _check_labels(planner)
     edition = identify(exam)
     identity = {
         "task": description.name,
         "model": scorer.info.identity(),
         "data_sha256": exam.digest(),
-        "dialect_sha256": sha256_json(asdict(dialect)),
+        "dialect_sha256": sha256_json(asdict(planner.dialect)),
         "settings": asdict(settings),
     }
     if out is not None:
-        open_run(out, identity, _describe(scorer, exam, edition, asdict(dialect)))
+        open_run(out, identity, _describe(scorer, exam, edition, asdict(planner.dialect)))
     samples = Samples(out, KEY)
     try:
         computed = _score_all(scorer, planner, samples, quiet=quiet)
     finally:
         samples.close()
-    rows = [samples.rows[q.subject, q.id] for qs in planner.chosen().values() for q in qs]
+    rows = [
+        samples.rows[question.subject, question.id, shift]
+        for questions in planner.chosen().values()
+        for question in questions
+        for shift in range(len(question.options) if settings.rotate else 1)
+    ]
     summary = summarize(rows, planner.chosen(), exam, settings)
     summary["data"] |= {"edition": edition.name, "note": edition.note()}
+    summary["slot"] = planner.slot_shown()
     summary["model"] = {"name": scorer.info.name, **scorer.info.identity()}
     if out is not None:
         write_json(out / SUMMARY, summary)
         write_reports(out, summary, prompt=planner.example())
     return Outcome(summary, rows, computed)
+
+
+def make_planner(scorer: Scorer, exam: Exam, settings: Settings) -> Planner:
+    """The plan of a run: dialect, tokenizer, limits, and the chat template where it is used."""
+    dialect = load_dialect(settings.dialect)
+    template = ChatTemplate(scorer.tokenizer.path.parent) if dialect.chat else None
+    # A chat template writes the beginning-of-sequence token itself.
+    policy = "never" if template and settings.bos == "auto" else settings.bos
+    bos = first_token(scorer.tokenizer, policy)
+    limit = scorer.info.max_tokens
+    return Planner(exam, dialect, settings, scorer.tokenizer, bos, limit, template)
 
 
 def _describe(
@@ -135,67 +151,94 @@ def _check_labels(planner: Planner) -> None:
 
 
 def _score_all(scorer: Scorer, planner: Planner, samples: Samples, *, quiet: bool) -> int:
-    total = sum(map(len, planner.chosen().values()))
+    total = sum(
+        len(question.options) if planner.settings.rotate else 1
+        for questions in planner.chosen().values()
+        for question in questions
+    )
     before = len(samples.rows)
     prefix_ids: tuple[int, ...] = ()
     prefix: object | None = None
     with track(total, planner.exam.task.title, "questions", quiet=quiet) as progress:
         progress.advance(before)
         for batch in planner.batches():
-            if all((item.question.subject, item.question.id) in samples for item in batch.items):
+            names = [(i.question.subject, i.question.id, i.shift) for i in batch.items]
+            if all(name in samples for name in names):
                 continue
-            if batch.prefix != prefix_ids:
+            if batch.prefix != prefix_ids and not planner.settings.reason:
                 prefix_ids = batch.prefix
                 prefix = scorer.prefill(prefix_ids) if prefix_ids else None
             count = len(samples.rows)
-            samples.add(_score_batch(scorer, batch, prefix, planner.settings.split))
+            samples.add(_score_batch(scorer, batch, prefix, planner))
             progress.advance(len(samples.rows) - count)
     return len(samples.rows) - before
 
 
 def _score_batch(
-    scorer: Scorer, batch: Batch, prefix: object | None, split: str
+    scorer: Scorer, batch: Batch, prefix: object | None, planner: Planner
 ) -> list[dict[str, Any]]:
-    """Log-probabilities of every answer of a batch, as sample rows."""
-    skip = len(batch.prefix)
-    contexts = [item.slot.context[skip:] for item in batch.items]
-    if batch.items[0].slot.single:
-        table = scorer.next_logprobs(contexts, prefix)
-        scores = [
-            table[row, [tail[0] for tail in item.slot.tails]]
-            for row, item in enumerate(batch.items)
+    """Sample rows of a batch: letters scored, or words read."""
+    split = planner.settings.split
+    if planner.settings.reason:
+        return [
+            _row(item, split) | {"prediction": letter, "text": text}
+            for item, letter, text in _reasoned(scorer, batch, planner)
         ]
-    else:
-        scores = [
-            _tail_scores(scorer, context, item.slot.tails, prefix)
-            for context, item in zip(contexts, batch.items, strict=True)
-        ]
-    return [
-        {
-            "subject": item.question.subject,
-            "id": item.question.id,
-            "split": split,
-            "answer": item.question.answer,
-            "prediction": "ABCDEFGHIJ"[int(np.argmax(score))],
-            "logprobs": [round(float(value), 6) for value in score],
+    rows = []
+    for item, score in zip(batch.items, _letter_scores(scorer, batch, prefix), strict=True):
+        options, shown = len(score), int(np.argmax(score))
+        # Rotated options go back to their own places, so that all rotations can be compared.
+        back = [float(score[(place - item.shift) % options]) for place in range(options)]
+        rows.append(_row(item, split) | {
+            "prediction": LETTERS[(shown + item.shift) % options],
+            "letter": LETTERS[shown],
+            "logprobs": [round(value, 6) for value in back],
             "mass": round(float(np.exp(score.astype(np.float64)).sum()), 6),
-            "shots": item.shots,
-            "tokens": len(item.slot.context),
             "single": item.slot.single,
-            "cut": item.cut,
-            "prompt": item.prompt,
-        }
-        for item, score in zip(batch.items, scores, strict=True)
-    ]
+        })  # fmt: skip
+    return rows
 
 
-def _tail_scores(
-    scorer: Scorer,
-    context: tuple[int, ...],
-    tails: tuple[tuple[int, ...], ...],
-    prefix: object | None,
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Summed log-probabilities of answers that are several tokens."""
-    sequences = [context + tail for tail in tails]
-    parts = scorer.token_logprobs(sequences, [len(context)] * len(tails), prefix)
-    return np.array([part.astype(np.float64).sum() for part in parts], dtype=np.float32)
+def _row(item: Item, split: str) -> dict[str, Any]:
+    return {
+        "subject": item.question.subject,
+        "id": item.question.id,
+        "shift": item.shift,
+        "split": split,
+        "answer": item.question.answer,
+        "shots": item.shots,
+        "tokens": len(item.slot.context),
+        "cut": item.cut,
+        "prompt": item.prompt,
+    }
+
+
+def _letter_scores(scorer: Scorer, batch: Batch, prefix: object | None) -> list[Floats]:
+    """Log-probabilities of every answer of a batch."""
+    contexts = [item.slot.context[len(batch.prefix) :] for item in batch.items]
+    slots = [item.slot for item in batch.items]
+    if slots[0].single:
+        table = scorer.next_logprobs(contexts, prefix)
+        return [table[row, [tail[0] for tail in s.tails]] for row, s in enumerate(slots)]
+    scores = []
+    for context, slot in zip(contexts, slots, strict=True):
+        sequences = [context + tail for tail in slot.tails]
+        parts = scorer.token_logprobs(sequences, [len(context)] * len(sequences), prefix)
+        sums = [part.astype(np.float64).sum() for part in parts]
+        scores.append(np.array(sums, dtype=np.float32))
+    return scores
+
+
+def _reasoned(scorer: Scorer, batch: Batch, planner: Planner) -> list[tuple[Item, str | None, str]]:
+    """Each item with the letter its reasoning settles on (or none) and the words."""
+    prompts = [item.slot.context for item in batch.items]
+    stop = stop_ids(scorer.tokenizer, Path(scorer.info.path))
+    written = scorer.generate(prompts, planner.settings.max_new_tokens, stop)
+    found = []
+    for item, ids in zip(batch.items, written, strict=True):
+        text = scorer.tokenizer.decode(ids)
+        if planner.dialect.shot_end:  # a base model goes on with a question of its own
+            text = text.split(planner.dialect.shot_end)[0]
+        letters = "".join(LETTERS[: len(item.question.options)])
+        found.append((item, read_answer(text, letters), text))
+    return found

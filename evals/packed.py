@@ -22,6 +22,7 @@ from torch import Tensor
 from yanmo.errors import UsageError
 from yanmo.files import read_json
 from yanmo.train.folder import load_model
+from yanmo.train.generate import Sampling, generate
 from yanmo.train.model import Layer, Llama, SelfAttention
 from yanmo.train.rope import angles, rotate
 from yanmo.vocab.load import Tokenizer
@@ -133,6 +134,12 @@ class PackedScorer:
             logits = F.linear(states[part], self.model.head_weight).float()
             flat[part] = logits.log_softmax(-1).gather(1, wanted[part])[:, 0].cpu().numpy()
         return np.split(flat, np.cumsum([len(rows) for rows in before])[:-1])
+
+    def generate(self, prompts: Sequence[Ids], max_tokens: int, stop: Ids) -> list[list[int]]:
+        """See ``score.Scorer``."""
+        greedy = Sampling(max_tokens=max_tokens, temperature=0.0)
+        found = generate(self.model, prompts, greedy, stop=stop)
+        return [sample.tokens[:-1] if sample.stopped else sample.tokens for sample in found]
 
     def _no_prefix(self) -> Keys:
         config, weight = self.model.config, self.model.head_weight

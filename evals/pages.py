@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yanmo.charts import bar_chart, line_chart
+from yanmo.charts import Bar, bar_chart, line_chart
 from yanmo.files import atomic_write
 from yanmo.report import Page, Table
 
@@ -32,6 +32,8 @@ def overview(summary: Summary) -> Table:
     rows = [_average_row("all", whole)]
     for part in ("by_category", "groups"):
         rows += [_average_row(name, entry) for name, entry in summary[part].items()]
+    if summary["rotated"]:
+        rows.append(_average_row("all, options rotated", summary["rotated"]))
     columns = ["", "subjects", "questions", "macro", "95 %", "micro", "95 %"]
     return Table(f"{summary['task']} {summary['split']}, accuracy", columns, rows)
 
@@ -100,7 +102,9 @@ def notes(summary: Summary) -> list[str]:
     ):
         if summary[key]:
             lines.append(f"{summary[key]} {text}.")
-    if summary["mass"]["mean"] < 0.5:
+    if summary["invalid"]:
+        lines.append(f"{summary['invalid']} answers name no letter; they count as wrong.")
+    if summary["mass"] and summary["mass"]["mean"] < 0.5:
         lines.append(
             f"Only {percent(summary['mass']['mean'])} of the probability lies on the letters: the "
             "model does not expect a letter here; try another dialect or answer form."
@@ -117,8 +121,10 @@ def notes(summary: Summary) -> list[str]:
 
 def text(summary: Summary) -> str:
     """For a terminal."""
-    mass = f"Probability on the letters: {percent(summary['mass']['mean'])} on average."
-    parts = [overview(summary).text(), baseline_table(summary).text(), verdict(summary), mass]
+    parts = [overview(summary).text(), baseline_table(summary).text(), verdict(summary)]
+    if summary["mass"]:
+        mass = percent(summary["mass"]["mean"])
+        parts.append(f"Probability on the letters: {mass} on average.")
     return "\n\n".join(parts) + "\n" + "\n".join(notes(summary))
 
 
@@ -146,16 +152,17 @@ def page(summary: Summary, *, prompt: str = "") -> Page:
     categories = summary["by_category"]
     result.add_svg(bar_chart(
         "Accuracy by category, % (macro, 95 % interval)",
-        [(name, 100 * entry["macro"]) for name, entry in categories.items()],
-        intervals=[_percent_bounds(entry["intervals"]["macro"]) for entry in categories.values()],
+        [Bar(name, 100 * entry["macro"],
+             interval=_percent_bounds(entry["intervals"]["macro"]))
+         for name, entry in categories.items()],
     ))  # fmt: skip
     result.add_heading("Is it better than no model?")
     result.add_table(baseline_table(summary))
     result.add_heading("Letters and confidence")
     result.add_table(letter_table(summary))
-    result.add_svg(reliability(summary["calibration"]))
-    result.add_text(f"Expected calibration error {summary['calibration']['ece']:.3f}; "
-                    f"probability on the letters {percent(summary['mass']['mean'])}.")  # fmt: skip
+    if summary["calibration"]:
+        result.add_svg(reliability(summary["calibration"]))
+        result.add_text(f"Expected calibration error {summary['calibration']['ece']:.3f}.")
     result.add_heading("Subjects")
     result.add_table(subject_table(summary))
     result.add_heading("What to know before quoting")

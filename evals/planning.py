@@ -5,7 +5,7 @@ short finds the same batches again.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from yanmo.errors import DataError, UsageError
@@ -13,8 +13,17 @@ from yanmo.files import sha256_json
 from yanmo.recipe import did_you_mean
 from yanmo.vocab.load import Tokenizer
 
+from .chat import ChatTemplate, chat_encoder, refuse_markers
 from .exam import LETTERS, Exam, Question
-from .prompts import Dialect, Slot, common_prefix, find_slots
+from .prompts import (
+    Dialect,
+    Encode,
+    Slot,
+    common_prefix,
+    find_slots,
+    looked_up_slots,
+    plain_encoder,
+)
 
 ANSWER_FORMS: Final = ("dialect", "bare", "space")
 TOO_LONG: Final = ("first", "last", "longest", "left")
@@ -37,6 +46,10 @@ class Settings:
         uniform_shots: all questions of a subject get as many shots as the longest can take.
         bos: ``auto``, ``always`` or ``never`` start the prompt with the BOS id.
         batch_tokens: tokens of one batch, padding included.
+        rotate: ask every question once for each rotation of its options, to average out the
+            model's liking for a letter.
+        reason: let the model reason in words and read the answer from them.
+        max_new_tokens: length of that reasoning.
     """
 
     split: str = "val"
@@ -50,6 +63,9 @@ class Settings:
     uniform_shots: bool = False
     bos: str = "auto"
     batch_tokens: int = 1024
+    rotate: bool = False
+    reason: bool = False
+    max_new_tokens: int = 256
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -59,6 +75,8 @@ class Settings:
         ):
             if value not in known:
                 raise UsageError(f"no such {name}", value=value, fix=did_you_mean(value, known))
+        if self.reason and self.rotate:
+            raise UsageError("--rotate scores letters, --reason reads words: give one of them")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +84,12 @@ class Item:
     """A question ready to be scored.
 
     Attributes:
+        question: with its options rotated by ``shift``; its answer stays the original letter.
         slot: its token ids, the beginning-of-sequence id included.
         shots: worked examples that found room.
         cut: the question itself was too long and lost tokens on the left.
         prompt: hash of the prompt and the answers scored.
+        shift: place of the option that is shown first.
     """
 
     question: Question
@@ -77,6 +97,7 @@ class Item:
     shots: int
     cut: bool
     prompt: str
+    shift: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +119,7 @@ class Planner:
         tokenizer: of the model.
         bos: ids that every prompt starts with.
         max_tokens: the model's limit.
+        template: the model's chat template, for dialects that use it.
     """
 
     exam: Exam
@@ -106,6 +128,15 @@ class Planner:
     tokenizer: Tokenizer
     bos: tuple[int, ...]
     max_tokens: int
+    template: ChatTemplate | None = None
+    encode: Encode = field(init=False)
+
+    def __post_init__(self) -> None:
+        make = chat_encoder if self.template else plain_encoder
+        object.__setattr__(self, "encode", make(self.tokenizer))
+        if self.settings.reason and not self.dialect.reasoning:
+            raise UsageError(f"the dialect '{self.settings.dialect}' has no form for reasoning",
+                             fix="Use --dialect official.")  # fmt: skip
 
     def chosen(self) -> dict[str, list[Question]]:
         """The questions to score, by subject."""
@@ -134,21 +165,43 @@ class Planner:
         key, rows = next(iter(self.chosen().items()))
         return self._prompts(key, rows[:1], self._shots(key))[0]
 
+    def slot_shown(self) -> dict[str, list[str]]:
+        """The tokens before and in the first question's slot, for the report."""
+        key, rows = next(iter(self.chosen().items()))
+        slot = self.items(key, rows[:1])[0].slot
+        return {
+            "before": [self._shown(index) for index in slot.context[-3:]],
+            "answers": [" ".join(self._shown(i) for i in tail) for tail in slot.tails],
+        }
+
+    def _shown(self, index: int) -> str:
+        """A token for human eyes; byte-level vocabularies spell theirs in a code of their own."""
+        piece = self.tokenizer.id_to_piece(index) or str(index)
+        if self.tokenizer.kind == "byte-bpe":
+            piece = self.tokenizer.decode([index], skip_special=False)
+        return piece.replace("\n", "⏎").replace(" ", "␣").replace("<0x0A>", "⏎")
+
     def items(self, key: str, rows: Sequence[Question]) -> list[Item]:
         """Prompts of one subject with as many shots as fit."""
+        asked = [
+            (rotated(question, shift), shift)
+            for question in rows
+            for shift in range(len(question.options) if self.settings.rotate else 1)
+        ]
         shots = self._shots(key)
-        items: list[Item | None] = [None] * len(rows)
-        open_rows = list(range(len(rows)))
+        items: list[Item | None] = [None] * len(asked)
+        open_rows = list(range(len(asked)))
         for count in range(len(shots), -1, -1):
             kept = _keep(shots, count, self.settings.too_long)
-            tried = self._encode(key, [rows[i] for i in open_rows], kept)
+            tried = self._encode(key, [asked[i][0] for i in open_rows], kept)
             fits = [self._fits(slot) for _, slot in tried]
             last = count == 0 or self.settings.too_long == "left"
             if self.settings.uniform_shots and not all(fits) and not last:
                 continue
             for i, fit, (prompt, slot) in zip(list(open_rows), fits, tried, strict=True):
                 if fit or last:
-                    items[i] = Item(rows[i], self._cut(slot), count, not fit, prompt)
+                    question, shift = asked[i]
+                    items[i] = Item(question, self._cut(slot), count, not fit, prompt, shift)
                     open_rows.remove(i)
             if not open_rows:
                 break
@@ -169,9 +222,16 @@ class Planner:
         return rows[: self.settings.shots]
 
     def _prompts(self, key: str, rows: Sequence[Question], shots: Sequence[Question]) -> list[str]:
-        opening = self.dialect.opening(key, self.exam.task.subject(key))
-        opening += "".join(self.dialect.shot(shot) for shot in shots)
-        return [opening + self.dialect.ask(question) for question in rows]
+        heading = self.dialect.heading(key, self.exam.task.subject(key))
+        reason = self.settings.reason
+        if self.template is None:
+            return [self.dialect.prompt(heading, shots, q, reason=reason) for q in rows]
+        prompts = []
+        for question in rows:
+            turns = self.dialect.turns(heading, shots, question, reason=reason)
+            refuse_markers(self.tokenizer, turns, where=f"{key} {question.id}")
+            prompts.append(self.template.render(turns))
+        return prompts
 
     def _encode(
         self, key: str, rows: Sequence[Question], shots: Sequence[Question]
@@ -179,10 +239,18 @@ class Planner:
         """Prompt hash and slot of every question behind the given shots."""
         prompts = self._prompts(key, rows, shots)
         answers = [self._answers(question) for question in rows]
-        slots = find_slots(self.tokenizer, prompts, answers)
+        if self.settings.reason:
+            slots = [Slot(ids, ()) for ids in self.encode(prompts)]
+        elif self.dialect.slot == "prompt" or self.settings.answer_form != "dialect":
+            slots = find_slots(self.encode, prompts, answers)
+        else:
+            slots = [
+                looked_up_slots(self.tokenizer, [ids], LETTERS[: len(a)], self.dialect.slot)[0]
+                for ids, a in zip(self.encode(prompts), answers, strict=True)
+            ]
         return [
-            (sha256_json([prompt, choices])[:16], Slot(self.bos + slot.context, slot.tails))
-            for prompt, choices, slot in zip(prompts, answers, slots, strict=True)
+            (sha256_json([prompt, slot.tails])[:16], Slot(self.bos + slot.context, slot.tails))
+            for prompt, slot in zip(prompts, slots, strict=True)
         ]
 
     def _answers(self, question: Question) -> list[str]:
@@ -192,17 +260,31 @@ class Planner:
             return [self.dialect.reply(letter) for letter in letters]
         return [(" " if form == "space" else "") + letter for letter in letters]
 
-    def _fits(self, slot: Slot) -> bool:
+    def _room(self, slot: Slot) -> int:
+        """Most tokens that the context may have."""
+        if self.settings.reason:
+            return self.max_tokens - self.settings.max_new_tokens
         # The last token of an answer is predicted, never fed.
-        return len(slot.context) + max(len(tail) for tail in slot.tails) - 1 <= self.max_tokens
+        return self.max_tokens - max(len(tail) for tail in slot.tails) + 1
+
+    def _fits(self, slot: Slot) -> bool:
+        return len(slot.context) <= self._room(slot)
 
     def _cut(self, slot: Slot) -> Slot:
         """Drop tokens on the left until the slot fits; a BOS stays, but for ``left``."""
         if self._fits(slot):
             return slot
-        room = self.max_tokens - max(len(tail) for tail in slot.tails) + 1
         head = () if self.settings.too_long == "left" else self.bos
-        return Slot(head + slot.context[len(slot.context) - room + len(head) :], slot.tails)
+        rest = len(slot.context) - self._room(slot) + len(head)
+        return Slot(head + slot.context[rest:], slot.tails)
+
+
+def rotated(question: Question, shift: int) -> Question:
+    """The question with its options moved to the left by ``shift`` places, in a circle."""
+    if shift == 0:
+        return question
+    options = question.options[shift:] + question.options[:shift]
+    return replace(question, options=options)
 
 
 def _keep(shots: Sequence[Question], count: int, drop: str) -> list[Question]:

@@ -7,11 +7,11 @@ for its inside, and which one follows 答案： only the real prompt tells.
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from yanmo.errors import DataError, UsageError
 from yanmo.recipe import did_you_mean, from_table, setting
@@ -19,23 +19,15 @@ from yanmo.vocab.load import Tokenizer
 
 from .exam import LETTERS, Question, Subject
 
+# Where the ids of an answer are taken from; see the head of ``tasks/dialects.toml``.
+SLOTS: Final = ("prompt", "first", "last", "piece")
+Encode = Callable[[list[str]], list[tuple[int, ...]]]
 _SLOT = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How an evaluation words its questions.
-
-    Attributes:
-        subject: which name of the subject the header shows.
-        header: stands once, before the shots.
-        option: one option with its line end.
-        item: one question up to the answer.
-        answer: the answer in a shot, and what is scored after the question.
-        shot_end: what separates a shot from what follows.
-        strip_question: cut white space around the question.
-        average: the average that its authors print.
-    """
+    """How an evaluation words its questions; ``tasks/dialects.toml`` explains the fields."""
 
     title: str
     source: str
@@ -45,40 +37,80 @@ class Dialect:
     answer: str
     shot_end: str
     licence: str = ""
+    why: str = ""
+    language: str = setting("zh", choices=("zh", "en"))
     subject: str = setting("chinese", choices=("chinese", "english", "key", "spaced"))
     strip_question: bool = False
+    slot: str = setting("prompt", choices=SLOTS)
+    reasoning: str = ""
+    reasoning_start: str = ""
+    chat: bool = False
     average: str = setting("macro", choices=("macro", "micro"))
 
     def __post_init__(self) -> None:
         _known("header", self.header, {"subject"})
         _known("option", self.option, {"letter", "text"})
-        _known("item", self.item, {"question", "options"})
+        _known("item", self.item, {"question", "options", "header"})
         _known("answer", self.answer, {"letter"})
+        _known("reasoning", self.reasoning, {"explanation", "letter"})
+        _known("reasoning_start", self.reasoning_start, set())
 
-    def opening(self, key: str, subject: Subject) -> str:
+    def heading(self, key: str, subject: Subject) -> str:
         """The header of a subject."""
-        names = {"chinese": subject.chinese, "english": subject.english, "key": key,
-                 "spaced": key.replace("_", " ")}  # fmt: skip
+        names = {"chinese": subject.chinese or subject.english, "english": subject.english,
+                 "key": key, "spaced": key.replace("_", " ")}  # fmt: skip
         return _fill(self.header, {"subject": names[self.subject]})
 
-    def ask(self, question: Question) -> str:
+    def ask(self, question: Question, heading: str = "") -> str:
         """A question up to the slot of its answer."""
         text = question.question.strip() if self.strip_question else question.question
         options = "".join(
             _fill(self.option, {"letter": letter, "text": option})
             for letter, option in zip(LETTERS, question.options, strict=False)
         )
-        return _fill(self.item, {"question": text, "options": options})
-
-    def shot(self, question: Question) -> str:
-        """A worked question with what separates it from the next."""
-        if question.answer is None:
-            raise DataError("a shot has no answer", where=f"{question.subject} {question.id}")
-        return self.ask(question) + self.reply(question.answer) + self.shot_end
+        return _fill(self.item, {"question": text, "options": options, "header": heading})
 
     def reply(self, letter: str) -> str:
         """What follows the question when this letter is the answer."""
         return _fill(self.answer, {"letter": letter})
+
+    def worked(self, shot: Question, *, reason: bool = False) -> str:
+        """The answer of a shot, reasoned or plain."""
+        if shot.answer is None:
+            raise DataError("a shot has no answer", where=f"{shot.subject} {shot.id}")
+        if not reason:
+            return self.reply(shot.answer)
+        if shot.explanation is None:
+            raise DataError("a shot has no explanation to reason with",
+                            where=f"{shot.subject} {shot.id}")  # fmt: skip
+        return _fill(self.reasoning, {"explanation": shot.explanation, "letter": shot.answer})
+
+    def prompt(
+        self, heading: str, shots: Sequence[Question], question: Question, *, reason: bool = False
+    ) -> str:
+        """The whole prompt as one text, up to the slot (or to where reasoning goes on)."""
+        opening = "" if "{header}" in self.item else heading
+        worked = "".join(
+            self.ask(shot, heading) + self.worked(shot, reason=reason) + self.shot_end
+            for shot in shots
+        )
+        start = self.reasoning_start if reason else ""
+        return opening + worked + self.ask(question, heading) + start
+
+    def turns(
+        self, heading: str, shots: Sequence[Question], question: Question, *, reason: bool = False
+    ) -> list[dict[str, str]]:
+        """The prompt as chat messages: each shot a turn of the user and one of the assistant."""
+        messages: list[dict[str, str]] = []
+        for shot in shots:
+            reply = self.worked(shot, reason=reason)
+            messages += [
+                {"role": "user", "content": self.ask(shot)},
+                {"role": "assistant", "content": reply},
+            ]
+        messages.append({"role": "user", "content": self.ask(question)})
+        messages[0]["content"] = heading + messages[0]["content"]
+        return messages
 
 
 def _known(name: str, template: str, allowed: set[str]) -> None:
@@ -137,7 +169,7 @@ class Slot:
 
 
 def find_slots(
-    tokenizer: Tokenizer, prompts: Sequence[str], answers: Sequence[Sequence[str]]
+    encode: Encode, prompts: Sequence[str], answers: Sequence[Sequence[str]]
 ) -> list[Slot]:
     """Token ids of prompts, and of each possible answer after its prompt.
 
@@ -145,19 +177,18 @@ def find_slots(
     If that one gives the same tail at the same distance, the rest follows; if not, all are encoded.
 
     Args:
-        tokenizer: the tokenizer.
+        encode: turns texts into ids.
         prompts: texts up to the slot.
         answers: the continuations of each prompt, such as ("A", "B", "C", "D").
 
     Raises:
         DataError: two answers have the same ids, or an answer adds none.
     """
-    plain = [tuple(ids.tolist()) for ids in tokenizer.encode_batch(list(prompts))]
-    probes = [
+    plain = encode(list(prompts))
+    probed = encode([
         prompt + choices[index % len(choices)]
         for index, (prompt, choices) in enumerate(zip(prompts, answers, strict=True))
-    ]
-    probed = [tuple(ids.tolist()) for ids in tokenizer.encode_batch(probes)]
+    ])  # fmt: skip
     known: dict[tuple[str, ...], Slot] = {}
     slots = []
     for index, (ids, choices) in enumerate(zip(plain, answers, strict=True)):
@@ -166,28 +197,58 @@ def find_slots(
         if pattern and ids + (expected or ()) == probed[index]:
             slots.append(Slot(ids, pattern.tails))
             continue
-        slot = _find_slot(tokenizer, prompts[index], ids, choices)
+        slot = _find_slot(encode, prompts[index], ids, choices)
         if slot.context == ids:
             known.setdefault(tuple(choices), slot)
         slots.append(slot)
     return slots
 
 
-def _find_slot(
-    tokenizer: Tokenizer, prompt: str, ids: tuple[int, ...], choices: Sequence[str]
-) -> Slot:
-    full = [tuple(i.tolist()) for i in tokenizer.encode_batch([prompt + c for c in choices])]
+def _find_slot(encode: Encode, prompt: str, ids: tuple[int, ...], choices: Sequence[str]) -> Slot:
+    full = encode([prompt + choice for choice in choices])
     # An answer may change the last tokens of the prompt; then the slot starts before them.
     start = min(common_prefix([ids, other]) for other in full)
     tails = tuple(other[start:] for other in full)
+    _require_distinct(choices, tails, where=f"…{prompt[-12:]!r}")
+    return Slot(ids[:start], tails)
+
+
+def looked_up_slots(
+    tokenizer: Tokenizer, contexts: Sequence[tuple[int, ...]], letters: Sequence[str], how: str
+) -> list[Slot]:
+    """Slots whose ids do not come from the prompt: what some published scripts do.
+
+    Args:
+        tokenizer: for the vocabulary.
+        contexts: ids of the prompts.
+        letters: bare letters, as many as the questions have options.
+        how: ``first`` or ``last`` id of a letter encoded alone, or the ``piece`` of that name.
+
+    Raises:
+        DataError: a letter has no such id, or two have the same.
+    """
+    tails: list[tuple[int, ...]] = []
+    for letter in letters:
+        if how == "piece":
+            piece = tokenizer.piece_to_id(letter)
+            tails.append(() if piece is None else (piece,))
+        else:
+            alone = tokenizer.encode(letter).tolist()
+            tails.append(tuple(alone[:1] if how == "first" else alone[-1:]))
+    _require_distinct(letters, tails, where=f"slot '{how}'")
+    return [Slot(ids, tuple(tails)) for ids in contexts]
+
+
+def _require_distinct(
+    choices: Sequence[str], tails: Sequence[tuple[int, ...]], *, where: str
+) -> None:
     if not all(tails) or len(set(tails)) != len(tails):
         raise DataError(
             "the tokenizer does not tell the answers apart",
-            where=f"…{prompt[-12:]!r}",
+            where=where,
             value=dict(zip(choices, tails, strict=True)),
             fix="Its vocabulary must hold the letters; try --answer-form space.",
         )
-    return Slot(ids[:start], tails)
 
 
 def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
@@ -197,3 +258,12 @@ def common_prefix(sequences: Sequence[tuple[int, ...]]) -> int:
         if a != b:
             return index
     return min(len(first), len(last))
+
+
+def plain_encoder(tokenizer: Tokenizer) -> Encode:
+    """Text to ids without special tokens; what looks like one is text."""
+
+    def encode(texts: list[str]) -> list[tuple[int, ...]]:
+        return [tuple(ids.tolist()) for ids in tokenizer.encode_batch(texts)]
+
+    return encode

@@ -93,6 +93,16 @@ class Scorer(Protocol):
         """
         ...
 
+    def generate(self, prompts: Sequence[Ids], max_tokens: int, stop: Ids) -> list[list[int]]:
+        """The likeliest continuation of each prompt, token by token, without the stop id.
+
+        Args:
+            prompts: token ids, none empty.
+            max_tokens: new tokens at most.
+            stop: ids that end a continuation.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class LoadOptions:
@@ -181,6 +191,16 @@ def weights_sha256(folder: Path) -> str:
                         fix="Convert pickled weights first; they are never loaded.")  # fmt: skip
     parts = {file.name: sha256_file(file) for file in [folder / "config.json", *files]}
     return sha256_json(parts)
+
+
+def stop_ids(tokenizer: Tokenizer, folder: Path) -> tuple[int, ...]:
+    """Ids that end a continuation: the tokenizer's EOS and those of the generation config."""
+    found = {tokenizer.eos_id} - {None}
+    config = folder / "generation_config.json"
+    if config.is_file():
+        said = read_json(config).get("eos_token_id")
+        found |= set(said if isinstance(said, list) else [said]) - {None}
+    return tuple(sorted(index for index in found if index is not None))
 
 
 def first_token(tokenizer: Tokenizer, policy: str = "auto") -> tuple[int, ...]:

@@ -1,14 +1,14 @@
 """From samples to a summary: averages and intervals, baselines, letters, calibration."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from yanmo.stats import stratified_bootstrap, wilson
 
-from .exam import LETTERS, Exam, Question
+from .exam import LETTERS, Exam, Question, Subject
 from .planning import Settings
 
 BINS: Final = 10
@@ -36,8 +36,9 @@ def summarize(
         averages questions; intervals are 95 % (Wilson for shares, stratified bootstrap for macro).
     """
     task = exam.task
+    plain = [sample for sample in samples if sample["shift"] == 0]
     right: dict[str, list[float]] = {key: [] for key in questions}
-    for sample in samples:
+    for sample in plain:
         right[sample["subject"]].append(float(sample["prediction"] == sample["answer"]))
     overall = averages(right)
     categories = dict.fromkeys(task.subject(key).category for key in right)
@@ -54,7 +55,7 @@ def summarize(
         "task": task.name,
         "split": settings.split,
         "dialect": settings.dialect,
-        "n": len(samples),
+        "n": len(plain),
         "accuracy": {"macro": overall["macro"], "micro": overall["micro"]},
         "intervals": overall["intervals"],
         "by_category": by_category,
@@ -62,10 +63,12 @@ def summarize(
         "groups": groups,
         "baselines": baselines(questions),
         "letters": {
-            "predicted": _count(sample["prediction"] for sample in samples),
-            "answers": _count(sample["answer"] for sample in samples),
+            # The letter shown, before rotated options are put back in their places.
+            "predicted": _count(s.get("letter", s["prediction"]) for s in samples),
+            "answers": _count(sample["answer"] for sample in plain),
         },
-        "calibration": calibration(samples),
+        "calibration": calibration(plain) if not settings.reason else None,
+        "rotated": averages(averaged_rotations(samples)) if settings.rotate else None,
         **_counted(samples),
         "data": {
             "missing_subjects": [key for key in task.subjects if key not in right],
@@ -91,16 +94,17 @@ def averages(right: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     }
 
 
-def _subject(subject: Any, right: Sequence[float]) -> dict[str, Any]:
+def _subject(subject: Subject, right: Sequence[float]) -> dict[str, Any]:
     k, n = int(sum(right)), len(right)
     low, high = wilson(k, n)
     return {
         "accuracy": k / n, "correct": k, "n": n, "low": low, "high": high,
-        "category": subject.category, "name": subject.chinese, "english": subject.english,
+        "category": subject.category, "name": subject.chinese or subject.english,
+        "english": subject.english,
     }  # fmt: skip
 
 
-def _count(values: Any) -> dict[str, int]:
+def _count(values: Iterable[str | None]) -> dict[str, int]:
     counts = Counter(values)
     return {letter: counts[letter] for letter in LETTERS if counts[letter] or letter in "ABCD"}
 
@@ -138,6 +142,27 @@ def calibration(samples: Sequence[Sample]) -> dict[str, Any]:
     return {"ece": error, "bins": bins}
 
 
+def averaged_rotations(samples: Sequence[Sample]) -> dict[str, list[float]]:
+    """Right (1) or wrong (0) by the probabilities averaged over all rotations of the options.
+
+    Every option stands once behind every letter, so what the model feels for a letter cancels out.
+
+    Source: Zheng et al., Large language models are not robust multiple choice selectors (2024).
+    """
+    shares: dict[tuple[str, str], list[np.ndarray[Any, np.dtype[np.float64]]]] = {}
+    answers: dict[tuple[str, str], str] = {}
+    for sample in samples:
+        name = (sample["subject"], sample["id"])
+        values = np.exp(np.array(sample["logprobs"]) - max(sample["logprobs"]))
+        shares.setdefault(name, []).append(values / values.sum())
+        answers[name] = sample["answer"]
+    right: dict[str, list[float]] = {}
+    for name, found in shares.items():
+        best = LETTERS[int(np.argmax(np.mean(found, axis=0)))]
+        right.setdefault(name[0], []).append(float(best == answers[name]))
+    return right
+
+
 def confidence_of(logprobs: Sequence[float]) -> float:
     """Softmax over the letters: the share of the likeliest."""
     values = np.array(logprobs, dtype=np.float64)
@@ -146,11 +171,14 @@ def confidence_of(logprobs: Sequence[float]) -> float:
 
 def _counted(samples: Sequence[Sample]) -> dict[str, Any]:
     """How much of the probability lay on the letters, and how often a fallback was needed."""
-    mass = np.array([sample["mass"] for sample in samples])
-    shots = Counter(sample["shots"] for sample in samples)
+    mass = np.array([sample["mass"] for sample in samples if "mass" in sample])
+    shots = Counter(sample["shots"] for sample in samples if sample["shift"] == 0)
     return {
-        "mass": {"mean": float(mass.mean()), "share_below_half": float((mass < 0.5).mean())},
+        "mass": {"mean": float(mass.mean()), "share_below_half": float((mass < 0.5).mean())}
+        if mass.size
+        else None,
+        "invalid": sum(sample["prediction"] is None for sample in samples),
         "shots": {str(k): shots[k] for k in sorted(shots, reverse=True)},
-        "cut_questions": sum(sample["cut"] for sample in samples),
-        "multi_token_questions": sum(not sample["single"] for sample in samples),
+        "cut_questions": sum(sample["cut"] for sample in samples if sample["shift"] == 0),
+        "multi_token_questions": sum(not sample.get("single", True) for sample in samples),
     }

@@ -163,7 +163,7 @@ def test_a_users_own_task_in_jsonl(tmp_path: Path) -> None:
     assert [(q.id, q.options, q.answer) for q in found] == [
         ("0", ("长江", "黄河", "淮河"), "A"), ("1", ("a", "b"), "B"),
     ]  # fmt: skip
-    assert task.subject("rivers").chinese == "rivers"
+    assert task.subject("rivers").english == "rivers"
 
 
 def test_a_csv_without_header(tmp_path: Path) -> None:

@@ -76,7 +76,18 @@ def test_whole_shots_are_dropped(
     # Room for the two shots that stay, before a question of middling length.
     alone = sorted(len(i.slot.context) for i in items_of(planner(exam, tokenizer, shots=0)))
     dialect = load_dialect("official")
-    limit = alone[5] + 20 + sum(len(tokenizer.encode(dialect.shot(shots[i]))) for i in kept)
+    limit = (
+        alone[5]
+        + 20
+        + sum(
+            len(
+                tokenizer.encode(
+                    dialect.ask(shots[i]) + dialect.worked(shots[i]) + dialect.shot_end
+                )
+            )
+            for i in kept
+        )
+    )
     items = items_of(planner(exam, tokenizer, limit, too_long=drop))
     assert all(len(item.slot.context) <= limit and not item.cut for item in items)
     two = [item for item in items if item.shots == 2]

@@ -6,7 +6,13 @@ import pytest
 
 from yanmo.errors import DataError, RecipeError, UsageError
 from yanmo.evals.exam import Question, Subject
-from yanmo.evals.prompts import common_prefix, find_slots, load_dialect, load_dialects
+from yanmo.evals.prompts import (
+    common_prefix,
+    find_slots,
+    load_dialect,
+    load_dialects,
+    plain_encoder,
+)
 from yanmo.vocab.load import load_tokenizer
 
 LAW = Subject("Law", "法学", "Humanities")
@@ -16,7 +22,7 @@ ASKED = Question("law", "7", r" 已知 {x} 与 \frac{1}{2}，则", ("{question}"
 
 def test_official_word_for_word() -> None:
     dialect = load_dialect("official")
-    prompt = dialect.opening("law", LAW) + dialect.shot(SHOT) + dialect.ask(ASKED)
+    prompt = dialect.prompt(dialect.heading("law", LAW), [SHOT], ASKED)
     assert prompt == (
         "以下是中国关于法学考试的单项选择题，请选出其中的正确答案。\n\n"
         "宪法是____\nA. 根本法\nB. 民法\nC. 刑法\nD. 商法\n答案：A\n\n"
@@ -48,13 +54,13 @@ def test_unknown_dialects_and_placeholders(tmp_path: Path) -> None:
 
 def test_a_shot_needs_its_answer() -> None:
     with pytest.raises(DataError, match="a shot has no answer"):
-        load_dialect("official").shot(Question("law", "3", "q", ("1", "2"), None))
+        load_dialect("official").worked(Question("law", "3", "q", ("1", "2"), None))
 
 
 def test_sentencepiece_letters_are_those_inside_a_word(spm_folder: Path) -> None:
     tokenizer = load_tokenizer(spm_folder)
     prompt = load_dialect("official").ask(SHOT)
-    (slot,) = find_slots(tokenizer, [prompt], [list("ABCD")])
+    (slot,) = find_slots(plain_encoder(tokenizer), [prompt], [list("ABCD")])
     pieces = [tokenizer.id_to_piece(tail[0]) for tail in slot.tails]
     assert slot.single
     assert pieces == ["A", "B", "C", "D"]
@@ -66,11 +72,13 @@ def test_sentencepiece_letters_are_those_inside_a_word(spm_folder: Path) -> None
 
 def test_slots_of_many_prompts_equal_slots_one_by_one(spm_folder: Path, bytes_folder: Path) -> None:
     dialect = load_dialect("official")
-    prompts = [dialect.shot(SHOT) * n + dialect.ask(q) for n in (0, 1, 3) for q in (SHOT, ASKED)]
+    prompts = [dialect.prompt("", [SHOT] * n, q) for n in (0, 1, 3) for q in (SHOT, ASKED)]
     for folder in (spm_folder, bytes_folder):
         tokenizer = load_tokenizer(folder)
-        together = find_slots(tokenizer, prompts, [list("ABCD")] * len(prompts))
-        alone = [find_slots(tokenizer, [prompt], [list("ABCD")])[0] for prompt in prompts]
+        together = find_slots(plain_encoder(tokenizer), prompts, [list("ABCD")] * len(prompts))
+        alone = [
+            find_slots(plain_encoder(tokenizer), [prompt], [list("ABCD")])[0] for prompt in prompts
+        ]
         assert together == alone
         for prompt, slot in zip(prompts, together, strict=True):
             for letter, tail in zip("ABCD", slot.tails, strict=True):
@@ -90,7 +98,7 @@ def merging_tokenizer(folder: Path) -> Path:
 
 def test_a_letter_that_merges_with_the_prompt(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(merging_tokenizer(tmp_path))
-    (slot,) = find_slots(tokenizer, ["答："], [["A", "B", "C"]])
+    (slot,) = find_slots(plain_encoder(tokenizer), ["答："], [["A", "B", "C"]])
     # "：" is no longer part of the context; C is then two tokens and all are summed.
     assert slot.context == (3,)
     assert slot.tails == ((4,), (5,), (0, 6))
@@ -106,7 +114,7 @@ def test_letters_that_cannot_be_told_apart(tmp_path: Path) -> None:
     fast.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
     fast.save(str(tmp_path / "tokenizer.json"))
     with pytest.raises(DataError, match=r"答.*does not tell the answers apart"):
-        find_slots(load_tokenizer(tmp_path), ["答"], [["A", "B"]])
+        find_slots(plain_encoder(load_tokenizer(tmp_path)), ["答"], [["A", "B"]])
 
 
 def test_common_prefix() -> None:

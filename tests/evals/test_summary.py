@@ -15,9 +15,9 @@ from yanmo.stats import wilson
 def sample(subject: str, number: int, answer: str, prediction: str, **more: Any) -> dict[str, Any]:
     logprobs = [-5.0, -5.0, -5.0, -5.0]
     logprobs["ABCD".index(prediction)] = -0.5
-    return {"subject": subject, "id": str(number), "answer": answer, "prediction": prediction,
-            "logprobs": logprobs, "mass": 0.627, "shots": 5, "cut": False, "single": True,
-            **more}  # fmt: skip
+    return {"subject": subject, "id": str(number), "shift": 0, "answer": answer,
+            "prediction": prediction, "logprobs": logprobs, "mass": 0.627, "shots": 5,
+            "cut": False, "single": True, **more}  # fmt: skip
 
 
 def question(subject: str, number: int, answer: str, *options: str) -> Question:
