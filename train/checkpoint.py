@@ -2,6 +2,7 @@
 
     step-00000250/
       config.json  model.safetensors  tokenizer files     opens anywhere
+      adapter/                                            LoRA runs: what peft opens
       yanmo/state.json                                    step, loader position, guard, lineage
       yanmo/recipe.toml                                   the recipe of the run
       yanmo/optimizer.safetensors                         parameter/slot -> tensor
@@ -14,7 +15,7 @@ a file of another size, is torn and ignored.
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,7 @@ from .config import ModelConfig
 from .folder import save_model
 
 FOLDER: Final = "checkpoints"
+ADAPTER: Final = "adapter"
 STATE: Final = "yanmo"
 FORMAT_VERSION: Final = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -48,6 +50,7 @@ class Content:
         state: JSON-able: step, position, lineage.
         recipe: TOML text.
         tokenizer: folder of the tokenizer.
+        also: writes more into the folder.
     """
 
     config: ModelConfig
@@ -57,6 +60,7 @@ class Content:
     state: Mapping[str, Any]
     recipe: str
     tokenizer: Path | None
+    also: Callable[[Path], None] | None = None
 
 
 def save(run: Path, step: int, content: Content) -> Path:
@@ -84,6 +88,8 @@ def save(run: Path, step: int, content: Content) -> Path:
             write_json(inner / "state.json", {**content.state, "format_version": FORMAT_VERSION})
             with atomic_write(inner / "recipe.toml", text=True) as stream:
                 stream.write(content.recipe)
+            if content.also is not None:
+                content.also(folder)
             write_json(inner / "done.json", {"files": _sizes(folder)})
     except (OSError, SafetensorError) as error:
         raise DataError(

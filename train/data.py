@@ -7,6 +7,7 @@ number of ranks, micro-batches and accumulation steps.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,6 +199,7 @@ class Loader:
                 first.setdefault(number, position)
         return [self.shards.where(position) for position in first.values()]
 
+    @functools.cached_property
     def sources(self) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Names of the sources, and the number of each document's source."""
         names: dict[str, int] = {}
@@ -208,6 +210,7 @@ class Loader:
             codes.append(np.array(table, np.int32)[column.indices.to_numpy()])
         return list(names), np.concatenate(codes)
 
+    @functools.cached_property
     def text_bytes(self) -> Ints:
         """UTF-8 bytes of each document's text."""
         columns = [_column(part.docs, "n_bytes").to_numpy() for part in self.shards.parts]

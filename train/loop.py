@@ -4,13 +4,15 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from yanmo import recipe as recipes
 from yanmo.errors import YanmoError
@@ -23,11 +25,13 @@ from .generate import Sampling
 from .guard import Guard, blame
 from .heldout import Evaluation, evaluate
 from .journal import Journal
+from .lora import adapter_weights, save_adapter
 from .optim import learning_rate
 from .samples import sample_texts
-from .setup import Run
+from .setup import Run, hf_weights
 from .speed import flops_per_token, peak_flops
 from .step import Accumulated, accumulate
+from .tally import Tally, all_and_new, apart
 
 # Tokens of one forward pass where the recipe names no number of sequences: beyond this two cores
 # get no faster, and a GPU of 24 GB holds it for a model of some hundred million weights.
@@ -76,6 +80,9 @@ class Trainer:
         self.guard = Guard(run.recipe.guard, run.guard_window)
         self.last: Evaluation | None = None
         self.norm = 0.0
+        self.tally = Tally(run.loader, run.recipe.trainable.new_rows_from)
+        if run.tally is not None and run.world.main:
+            self.tally.sums[:] = run.tally
         self._flops = flops_per_token(run.model.config, run.recipe.data.sequence_tokens)
         self._rate_used = 0.0
         # Since the last line of the log, in this process: what the speed is computed from.
@@ -130,7 +137,10 @@ class Trainer:
         else:
             run.optimizers.forget()
             run.progress.skipped += 1
-        self._count(done, time.perf_counter() - began, finite=verdict != "nonfinite")
+        if verdict != "nonfinite":
+            for batch, rows, nll in done.seen:
+                self.tally.add(batch, rows, nll)
+        self._count(done, time.perf_counter() - began)
         return done
 
     def _rate(self) -> float:
@@ -141,15 +151,12 @@ class Trainer:
             done=(run.progress.step + 0.5) * size, total=run.total_steps * size,
         )  # fmt: skip
 
-    def _count(self, done: Accumulated, seconds: float, *, finite: bool) -> None:
+    def _count(self, done: Accumulated, seconds: float) -> None:
         progress = self.run.progress
         progress.targets += done.targets
         progress.seconds += seconds
         self._line_seconds += seconds
         self._line_targets += done.targets
-        if finite:
-            progress.nll += done.nll
-            progress.count += done.targets
         self._rate_used = self._rate()
         progress.step += 1
 
@@ -166,16 +173,19 @@ class Trainer:
 
     def _log(self, live: Track) -> None:
         progress = self.run.progress
-        loss = progress.nll / progress.count if progress.count else float("nan")
+        sums = self.tally.reduce(self.run.world)
+        loss = all_and_new(sums)[0].loss
         speed = self._line_targets / self._line_seconds
         if self.journal is not None:
             self.journal.write(
                 "train", progress.step, loss=loss, lr=self._rate_used, grad_norm=self.norm,
                 tokens=progress.targets, seconds=progress.seconds, tokens_per_second=speed,
                 mfu=self.mfu(speed), skipped=progress.skipped,
+                **apart(sums, self.tally.names, self.tally.new_from),
             )  # fmt: skip
-        live.note(f"loss {loss:.3f}, {speed:,.0f} tokens/s")
-        progress.nll, progress.count = 0.0, 0
+        shown = "–" if loss is None else f"{loss:.3f}"
+        live.note(f"loss {shown}, {speed:,.0f} tokens/s")
+        self.tally.clear()
         self._line_seconds, self._line_targets = 0.0, 0
 
     def mfu(self, tokens_per_second: float) -> float | None:
@@ -190,7 +200,10 @@ class Trainer:
         run = self.run
         if run.heldout is None:
             return None
-        self.last = evaluate(run.call, run.heldout, run.world, precision=run.recipe.precision)
+        self.last = evaluate(
+            run.call, run.heldout, run.world, precision=run.recipe.precision,
+            new_from=self.tally.new_from,
+        )  # fmt: skip
         if self.journal is not None:
             self.journal.write("eval", run.progress.step, **self.last.summary())
             self._write_samples(self.journal)
@@ -233,20 +246,29 @@ class Trainer:
         generators: dict[str, torch.Tensor] = {}
         for part in run.world.gather(checkpoint.generator_states(run.world.rank)):
             generators |= part
-        weights = whole(dict(run.model.named_parameters()))
-        optimizer = run.optimizers.state()
+        weights, optimizer = whole(dict(run.model.named_parameters())), run.optimizers.state()
+        tally = self.tally.reduce(run.world).tolist()
         if run.world.main:
             state: dict[str, Any] = {
                 "progress": dataclasses.asdict(run.progress),
                 "guard_window": self.guard.window,
+                "tally": tally,
                 "lineage": run.lineage,
                 "loader": {"sequences": run.progress.step * run.recipe.batch_sequences},
                 "total_steps": run.total_steps,
             }
             content = checkpoint.Content(
-                run.model.config, weights, optimizer, generators, state,
-                recipes.dumps(run.recipe), run.tokenizer,
+                run.model.config, hf_weights(run.model, weights), optimizer, generators, state,
+                recipes.dumps(run.recipe), run.tokenizer, self._adapter_writer(weights),
             )  # fmt: skip
             checkpoint.save(run.out, run.progress.step, content)
             checkpoint.prune(run.out, run.recipe.run.keep_last)
         run.world.barrier()
+
+    def _adapter_writer(self, weights: dict[str, Tensor]) -> Callable[[Path], None] | None:
+        """What writes the adapter of a LoRA run beside the merged weights."""
+        lora, base = self.run.recipe.lora, self.run.recipe.init or ""
+        if lora.rank is None:
+            return None
+        found = adapter_weights(weights, lora)
+        return lambda folder: save_adapter(found, lora, folder / checkpoint.ADAPTER, base=base)

@@ -42,6 +42,7 @@ def linear_cross_entropy(
     labels: Tensor,
     *,
     z_loss: float = 0.0,
+    frozen_rows: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Loss:
     """Project to the vocabulary and compare with the labels, in chunks of rows.
@@ -52,6 +53,8 @@ def linear_cross_entropy(
         labels: (N,) int64 target ids; ``IGNORED`` rows cost nothing.
         z_loss: weight of ``logsumexp(logits)²``, which keeps logits from drifting (PaLM, Chowdhery
             et al. 2022, uses 1e-4); 0: none.
+        frozen_rows: the first so many rows of ``weight`` want no gradient; theirs stays zero and
+            is not computed.
         chunk_bytes: logits held at once.
 
     Returns:
@@ -65,7 +68,7 @@ def linear_cross_entropy(
     needs = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     total, nll = cast(
         tuple[Tensor, Tensor],
-        _Chunked.apply(hidden, weight, labels, _Options(z_loss, chunk, needs)),  # type: ignore[no-untyped-call]
+        _Chunked.apply(hidden, weight, labels, _Options(z_loss, chunk, needs, frozen_rows)),  # type: ignore[no-untyped-call]
     )
     return Loss(total, rows.numel(), nll, rows)
 
@@ -74,6 +77,7 @@ class _Options(NamedTuple):
     z_loss: float
     chunk_rows: int
     needs_gradient: bool
+    frozen_rows: int
 
 
 class _Chunked(torch.autograd.Function):
@@ -104,7 +108,8 @@ class _Chunked(torch.autograd.Function):
                 if d_hidden is not None:
                     d_hidden[cut] = slope.to(compute) @ narrow
                 if d_weight is not None:
-                    _add_product(d_weight, slope.to(compute).T, states)
+                    wanted = slope[:, options.frozen_rows :].to(compute)
+                    _add_product(d_weight[options.frozen_rows :], wanted.T, states)
         ctx.gradients, ctx.weight_dtype = (d_hidden, d_weight), weight.dtype
         ctx.mark_non_differentiable(nll)
         return total + nll.sum(), nll

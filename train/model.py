@@ -9,6 +9,7 @@ is a Hugging Face state dict and nothing is converted.
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -178,13 +179,17 @@ class Llama(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     @property
+    def head(self) -> nn.Module:
+        """The module whose weight projects to the vocabulary: the embedding where they are tied."""
+        return self.model.embed_tokens if self.config.tie_word_embeddings else self.lm_head
+
+    @property
     def head_weight(self) -> Tensor:
-        """(V, D): the output projection, which is the embedding where the two are tied."""
-        return (
-            self.model.embed_tokens.weight
-            if self.config.tie_word_embeddings
-            else self.lm_head.weight
-        )
+        """(V, D): the output projection."""
+        # Adapted and grown modules say what they compute with; plain ones have a weight.
+        head: Any = self.head
+        weight: Tensor = head.full_weight() if hasattr(head, "full_weight") else head.weight
+        return weight
 
     def hidden(
         self, tokens: Tensor, documents: Documents | None = None, cache: Cache | None = None
@@ -245,7 +250,10 @@ class Llama(nn.Module):
             z_loss: see :func:`yanmo.train.loss.linear_cross_entropy`.
         """
         states = self.hidden(tokens, documents).flatten(0, 1)
-        return linear_cross_entropy(states, self.head_weight, labels.flatten(), z_loss=z_loss)
+        return linear_cross_entropy(
+            states, self.head_weight, labels.flatten(), z_loss=z_loss,
+            frozen_rows=getattr(self.head, "frozen_rows", 0),
+        )  # fmt: skip
 
 
 def build(config: ModelConfig, *, seed: int, dtype: torch.dtype = torch.float32) -> Llama:

@@ -11,12 +11,10 @@ from yanmo.errors import DataError
 from .distributed import like, whole
 from .recipe import OptimizerSettings, ScheduleSettings
 
-EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight")
-
 
 def decays(name: str, value: Tensor) -> bool:
     """Whether weight decay applies: matrices, but not embeddings (their rows are not all used)."""
-    return value.ndim >= 2 and not name.endswith("embed_tokens.weight")
+    return value.ndim >= 2 and "embed_tokens" not in name
 
 
 def wants_muon(name: str, value: Tensor) -> bool:
@@ -24,7 +22,7 @@ def wants_muon(name: str, value: Tensor) -> bool:
 
     Source: Muon (Jordan et al. 2024): embeddings, head, norms and biases stay with AdamW.
     """
-    return value.ndim == 2 and not name.endswith(EMBEDDINGS)
+    return value.ndim == 2 and name.endswith("_proj.weight")
 
 
 class Optimizers:

@@ -95,6 +95,37 @@ class ScheduleSettings:
     )
 
 
+LINEAR: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """``[lora]``: train low-rank additions to a model that stays as it is."""
+
+    rank: int | None = setting(None, low=1, help="off: all weights are trained.")
+    alpha: float = setting(
+        16.0, low=0.0, help="The addition is multiplied by alpha / rank.",
+        source="128 with rank 64 in Chinese-LLaMA-Alpaca-2 (2023)",
+    )  # fmt: skip
+    dropout: float = setting(0.0, low=0.0, high=1.0, source="0.05 in Chinese-LLaMA-Alpaca-2")
+    rank_stabilised: bool = setting(False, help="alpha / sqrt(rank) (Kalajdzievski 2023).")
+    targets: tuple[str, ...] = setting(LINEAR, help="Last part of the names of adapted modules.")
+    train_whole: tuple[str, ...] = setting(
+        (), help="Modules trained as a whole beside the adapters, e.g. embed_tokens, lm_head."
+    )
+
+
+@dataclass(frozen=True)
+class TrainableSettings:
+    """``[trainable]``: which weights move."""
+
+    freeze: tuple[str, ...] = setting((), help="Shell patterns of parameter names that stay.")
+    new_rows_from: int | None = setting(
+        None, low=1, help="Size of the base vocabulary: ids from here on are new, logged apart."
+    )
+    only_new_rows: bool = setting(False, help="Train nothing but the new rows.")
+
+
 @dataclass(frozen=True)
 class GuardSettings:
     """``[guard]``: what happens at a loss that is not finite, or that jumps."""
@@ -146,6 +177,8 @@ class Pretrain:
     data: DataSettings = DataSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    lora: LoraSettings = LoraSettings()
+    trainable: TrainableSettings = TrainableSettings()
     guard: GuardSettings = GuardSettings()
     run: RunSettings = RunSettings()
 

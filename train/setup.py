@@ -1,15 +1,17 @@
 """From a recipe, shards and an output folder to everything that the loop needs: new or resumed."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from yanmo import recipe as recipes
 from yanmo.errors import DataError, RecipeError
-from yanmo.files import sha256_json
+from yanmo.files import sha256_file, sha256_json
 from yanmo.manifest import versions
 from yanmo.shards import TOKENIZER_FOLDER, Shards, open_shards
 
@@ -17,11 +19,14 @@ from . import checkpoint
 from .config import ModelConfig
 from .data import Loader, shards_identity
 from .distributed import World, spread
-from .folder import TOKENIZER_DEFINITIONS, load_config, load_model
+from .folder import TOKENIZER_DEFINITIONS, load_config, load_model, weight_files
 from .heldout import heldout_loader
+from .lora import add_adapters, fill_adapter, freeze, merged, read_adapter
 from .model import Llama, build
 from .optim import Optimizers
+from .packing import order_key
 from .recipe import Pretrain, check_same_run, model_config
+from .rows import joined, only_new_rows
 from .step import weight_dtype
 
 HELDOUT = "heldout"
@@ -36,15 +41,12 @@ class Progress:
         targets: targets seen.
         seconds: spent in steps, over all starts of the run.
         skipped: steps left out by the guard.
-        nll, count: sums since the last line of the log.
     """
 
     step: int = 0
     targets: int = 0
     seconds: float = 0.0
     skipped: int = 0
-    nll: float = 0.0
-    count: int = 0
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Run:
         model: the model; ``call`` is the same, wrapped for several processes.
         total_steps: steps in all.
         guard_window: see ``Guard``.
+        tally: sums since the last line of the log, see ``Tally``.
         lineage: what the weights come from.
     """
 
@@ -75,6 +78,7 @@ class Run:
     lineage: dict[str, Any]
     progress: Progress = field(default_factory=Progress)
     guard_window: list[float] = field(default_factory=list)
+    tally: list[list[float]] | None = None
     resumed_from: Path | None = None
 
     @property
@@ -101,14 +105,12 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
     shards = open_shards(shards_folder, verify="full" if check == "full" else "fast")
     loader = Loader(shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed)
     lineage = describe_lineage(recipe, shards)
-    if restored is not None and restored.state["lineage"]["shards"] != lineage["shards"]:
-        raise DataError(
-            "these are not the shards that the run was started with", where=shards_folder,
-            value=lineage["shards"]["identity"],
-            fix=f"It was started with {restored.state['lineage']['shards']['identity']}.",
-        )  # fmt: skip
-    model = _model(recipe, shards, None if restored is None else restored.folder)
+    if restored is not None:
+        check_lineage(restored.state["lineage"], lineage, shards_folder)
+    model = make_model(recipe, shards, None if restored is None else restored.folder)
     model.to(world.device)
+    # Adapters may drop out; every process draws its own.
+    torch.manual_seed(order_key("run", recipe.seed, world.rank))
     call = spread(model, world, how=recipe.run.parallel, precision=recipe.precision)
     optimizers = Optimizers(model.named_parameters(), recipe.optimizer)
     run = Run(
@@ -144,33 +146,92 @@ def check_parallel(recipe: Pretrain, world: World) -> None:
             )  # fmt: skip
 
 
+def check_lineage(before: dict[str, Any], now: dict[str, Any], shards: Path) -> None:
+    """Refuse to go on with other data, or from another base, than the run was started with.
+
+    Raises:
+        DataError: says which.
+    """
+    if before["shards"] != now["shards"]:
+        raise DataError(
+            "these are not the shards that the run was started with", where=shards,
+            value=now["shards"]["identity"],
+            fix=f"It was started with {before['shards']['identity']}.",
+        )  # fmt: skip
+    old, new = (b and b["sha256"] for b in (before["init"], now["init"]))
+    if old != new:
+        raise DataError("the model that the run was started from has changed",
+                        where=now["init"] and now["init"]["path"], value=new,
+                        fix=f"It was {old}.")  # fmt: skip
+
+
 def _restore(run: Run, restored: checkpoint.Restored) -> None:
     run.optimizers.load(restored.optimizer)
     checkpoint.restore_generators(restored.generators, run.world.rank)
     run.progress = Progress(**restored.state["progress"])
     run.guard_window = list(restored.state["guard_window"])
+    run.tally = restored.state["tally"]
     run.lineage, run.resumed_from = restored.state["lineage"], restored.folder
 
 
-def _model(recipe: Pretrain, shards: Shards, resumed: Path | None) -> Llama:
-    """The model with the weights to go on from: of a checkpoint, of ``init``, or fresh."""
+def make_model(recipe: Pretrain, shards: Shards, resumed: Path | None) -> Llama:
+    """The model with the weights to go on from: of a checkpoint, of ``init``, or fresh.
+
+    A checkpoint of a LoRA run holds merged weights for its readers; the run itself goes on from the
+    base and the adapter, which are what it trains.
+    """
     dtype = weight_dtype(recipe.precision)
-    if resumed is not None:
+    torch.manual_seed(recipe.seed)  # of fresh adapters; fresh weights have a generator of their own
+    adapted = recipe.lora.rank is not None
+    if resumed is not None and not adapted:
         model = load_model(resumed, dtype=dtype)
     elif recipe.init is not None:
         check_init(Path(recipe.init), shards)
         model = load_model(recipe.init, dtype=dtype)
     else:
-        torch.manual_seed(recipe.seed)
         model = build(fresh_config(recipe, shards), seed=recipe.seed, dtype=dtype)
+    choose_trainable(model, recipe)
+    if resumed is not None and adapted:
+        fill_adapter(model, read_adapter(resumed / checkpoint.ADAPTER))
     model.backend, model.recompute = recipe.run.attention, recipe.run.recompute
     return model
 
 
+def choose_trainable(model: Llama, recipe: Pretrain) -> None:
+    """Adapters, new rows and frozen parts, as the recipe says.
+
+    Raises:
+        RecipeError: the choices exclude each other, or leave nothing to train.
+    """
+    chosen = recipe.trainable
+    if recipe.lora.rank is not None:
+        if chosen.only_new_rows:
+            raise RecipeError("new rows alone and adapters exclude each other",
+                              value="trainable.only_new_rows, lora.rank")  # fmt: skip
+        add_adapters(model, recipe.lora)
+    if chosen.only_new_rows:
+        if chosen.new_rows_from is None:
+            raise RecipeError("which rows are new?", value="trainable.only_new_rows",
+                              fix="Set trainable.new_rows_from.")  # fmt: skip
+        only_new_rows(model, chosen.new_rows_from)
+    if chosen.freeze:
+        freeze(model, chosen.freeze)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise RecipeError("all weights are frozen", value=chosen.freeze)
+
+
+def hf_weights(model: Llama, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights under Hugging Face's names, adapters merged and grown rows joined.
+
+    Args:
+        model: says what is where.
+        weights: its parameters by name, whole.
+    """
+    return joined(model, merged(model, weights))
+
+
 def fresh_config(recipe: Pretrain, shards: Shards) -> ModelConfig:
     """The shape of a new model for some shards."""
-    import dataclasses
-
     vocabulary = shards.vocabulary
     config = model_config(
         recipe.model, vocab_size=vocabulary.vocab_size, max_tokens=recipe.data.sequence_tokens
@@ -217,7 +278,11 @@ def _heldout(recipe: Pretrain, shards: Shards) -> Loader | None:
 
 
 def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
-    """Where a model comes from: the shards by content, the curation behind them, the start."""
+    """Where a model comes from: shards by content, the curation behind them, the start."""
+    init = None
+    if recipe.init is not None:
+        files = [Path(recipe.init) / "config.json", *weight_files(Path(recipe.init))]
+        init = {"path": recipe.init, "sha256": sha256_json([sha256_file(f) for f in files])}
     decisive = {k: v for k, v in recipes.to_table(recipe).items() if k != "run"}
     return {
         "shards": {
@@ -225,7 +290,7 @@ def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
             "tokenizer_sha256": shards.vocabulary.tokenizer_sha256,
             "recipe_sha256": shards.manifest.get("recipe_sha256"),
         },
-        "init": recipe.init,
+        "init": init,
         "recipe_sha256": sha256_json(decisive),
         "versions": versions(),
     }

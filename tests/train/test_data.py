@@ -158,12 +158,12 @@ def test_a_row_leads_to_its_page(shards: Shards) -> None:
 
 def test_sources_and_bytes_are_per_document(shards: Shards) -> None:
     loader = _loader(shards)
-    names, codes = loader.sources()
+    names, codes = loader.sources
     assert sorted(names) == ["books", "web"]
     assert [names[c] for c in codes[:3]] == ["web", "books", "web"]
     assert len(codes) == shards.documents
     lengths = np.diff(shards.document_ends, prepend=0)
-    assert loader.text_bytes().tolist() == (3 * (lengths - 1)).tolist()
+    assert loader.text_bytes.tolist() == (3 * (lengths - 1)).tolist()
 
 
 def test_an_id_outside_the_vocabulary_names_the_document(

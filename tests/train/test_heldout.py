@@ -49,10 +49,11 @@ def test_loss_and_bits_per_byte_are_sums_over_documents(tiny: Tiny, shards: Shar
         text[source] += sum(losses[:-1])
         size[source] += 3 * (len(ids) - 1)
         count += len(losses)
-    assert found.targets == count == shards.tokens
-    assert found.loss == pytest.approx(sum(nll.values()) / count, rel=1e-12)
+    assert found.every.targets == count == shards.tokens
+    assert found.every.loss == pytest.approx(sum(nll.values()) / count, rel=1e-12)
     bits = sum(text.values()) / math.log(2) / sum(size.values())
-    assert found.bits_per_byte == pytest.approx(bits, rel=1e-12)
+    assert found.every.bits_per_byte == pytest.approx(bits, rel=1e-12)
+    assert found.new is None
     for source, part in found.sources.items():
         expected = text[source] / math.log(2) / size[source]
         assert part.bits_per_byte == pytest.approx(expected, rel=1e-12)
@@ -63,17 +64,25 @@ def test_the_figures_do_not_depend_on_the_batch(tiny: Tiny, shards: Shards) -> N
     model = build(tiny(), seed=0, dtype=torch.float64)
     loader = heldout_loader(shards, sequence_tokens=16, tokens=None)
     one, many = (evaluate(model, loader, ALONE, precision="float64", rows=rows) for rows in (1, 7))
-    assert one.summary() == pytest.approx(many.summary() | {"bits_per_byte_by_source": ANY})
+    assert one.every.nll == pytest.approx(many.every.nll, rel=1e-12)
+    assert one.every.targets == many.every.targets
+    assert one.every.bits_per_byte == pytest.approx(many.every.bits_per_byte, rel=1e-12)
 
 
-class _Any:
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-ANY = _Any()
+@torch.no_grad()
+def test_new_tokens_are_told_apart(tiny: Tiny, shards: Shards) -> None:
+    model = build(tiny(), seed=0, dtype=torch.float64)
+    loader = heldout_loader(shards, sequence_tokens=32, tokens=None)
+    found = evaluate(model, loader, ALONE, precision="float64", new_from=40)
+    nll, count = 0.0, 0
+    for number in range(shards.documents):
+        ids = shards.document(number).astype(np.int64).tolist()
+        for token, loss in zip(ids, _document_nll(model, ids), strict=True):
+            nll, count = (nll + loss, count + 1) if token >= 40 else (nll, count)
+    assert found.new is not None
+    assert found.new.targets == count > 0
+    assert found.new.loss == pytest.approx(nll / count, rel=1e-12)
+    assert found.summary()["new_token_loss"] == found.new.loss
 
 
 def test_two_processes_add_up_to_one(
@@ -90,8 +99,8 @@ def test_two_processes_add_up_to_one(
             for r in (0, 1)
         ]
         monkeypatch.undo()
-        assert sum(p.targets for p in parts) == whole.targets
-        assert sum(p.nll for p in parts) == pytest.approx(whole.nll, rel=1e-12)
+        assert sum(p.every.targets for p in parts) == whole.every.targets
+        assert sum(p.every.nll for p in parts) == pytest.approx(whole.every.nll, rel=1e-12)
 
 
 def test_a_limit_reads_whole_documents_always_the_same(shards: Shards) -> None:

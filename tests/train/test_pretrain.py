@@ -17,7 +17,7 @@ from yanmo.errors import DataError, RecipeError, YanmoError
 from yanmo.train import checkpoint, loop
 from yanmo.train.journal import read_journal
 from yanmo.train.pretrain import dry_run, pretrain
-from yanmo.train.recipe import Pretrain
+from yanmo.train.recipe import LINEAR, Pretrain
 
 Make = Callable[..., Any]
 
@@ -234,6 +234,62 @@ def test_a_start_from_a_model_goes_on_from_its_weights(
     assert all(torch.equal(a[name], b[name]) for name in a)
     lines = read_journal(tmp_path / "run")
     assert lines[1]["loss"] < read_journal(straight)[1]["loss"] - 0.5
+
+
+LORA = ("lora.rank=4", "lora.dropout=0.1", 'lora.train_whole=["lm_head"]')
+NEW_ROWS = ("trainable.new_rows_from=40", "trainable.only_new_rows=true")
+
+
+@pytest.mark.parametrize("choice", [LORA, NEW_ROWS], ids=["lora", "new rows"])
+def test_partial_training_resumes_to_the_same_bits(
+    choice: tuple[str, ...], shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adapters with dropout (so the generators count), and new rows alone."""
+    base = ("tokens=384", "model.tied=false")
+    pretrain(_recipe(*base), shards, tmp_path / "base", quiet=True)
+    recipe = _recipe("tokens=1920", f"init={tmp_path / 'base/model'}", *choice)
+    pretrain(recipe, shards, tmp_path / "straight", quiet=True)
+    _interrupt_at(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(recipe, shards, tmp_path / "run", quiet=True)
+    pretrain(recipe, shards, tmp_path / "run", quiet=True)
+    _same(tmp_path / "straight", tmp_path / "run")
+    first, last = (load_file(tmp_path / n / "model/model.safetensors") for n in ("base", "run"))
+    moved = {n.split(".")[-2] for n in first if not torch.equal(first[n], last[n])}
+    if choice is NEW_ROWS:
+        assert moved == {"embed_tokens", "lm_head"}
+        assert all(torch.equal(first[n][:40], last[n][:40]) for n in first if "proj" not in n)
+        lines = [e for e in read_journal(tmp_path / "run") if e["kind"] == "train"]
+        assert lines[-1]["new_token_loss"] < lines[0]["new_token_loss"]
+        assert (tmp_path / "run/model/config.json").is_file()
+    else:
+        assert moved == {*LINEAR, "lm_head"}
+        assert (tmp_path / "run/adapter/adapter_model.safetensors").is_file()
+
+
+def test_a_base_that_changed_does_not_continue_a_run(shards: Path, tmp_path: Path) -> None:
+    pretrain(_recipe("tokens=192"), shards, tmp_path / "base", quiet=True)
+    settings = (f"init={tmp_path / 'base/model'}", "lora.rank=2")
+    pretrain(_recipe("tokens=192", *settings), shards, tmp_path / "run", quiet=True)
+    shutil.rmtree(tmp_path / "base")
+    pretrain(_recipe("tokens=192", "seed=5"), shards, tmp_path / "base", quiet=True)
+    with pytest.raises(DataError, match="has changed"):
+        pretrain(_recipe("tokens=384", *settings), shards, tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (("trainable.only_new_rows=true",), "which rows are new"),
+        ((*NEW_ROWS, "lora.rank=2"), "exclude each other"),
+        (('trainable.freeze=["*"]',), "all weights are frozen"),
+    ],
+)
+def test_choices_that_make_no_sense_are_refused(
+    choice: tuple[str, ...], message: str, shards: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        pretrain(_recipe("tokens=192", *choice), shards, tmp_path / "run", quiet=True)
 
 
 def test_a_model_with_too_few_rows_is_refused(
