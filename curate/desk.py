@@ -140,9 +140,9 @@ class Desk:
         counts["documents"] += 1
         counts["chars"] += chars
         self._rows.append(
-            {"id": document_id(self.source, row["origin"]), "origin": row["origin"],
-             "url": row["url"], "step": STEP, "rule": rule, "value": float(chars),
-             "threshold": None, "text": row["markup"][:MARKUP_CHARS]}
+            {"id": document_id(self.source, row["origin"]), "source": self.source,
+             "origin": row["origin"], "url": row["url"], "step": STEP, "rule": rule,
+             "value": float(chars), "threshold": None, "text": row["markup"][:MARKUP_CHARS]}
         )  # fmt: skip
 
     def _reject(self, row: dict[str, Any], extracted: Extracted) -> None:

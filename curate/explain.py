@@ -1,5 +1,6 @@
 """Why is this document here, or not: everything a run knows of one document."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     """Find a document by id (or the start of one), URL or origin.
 
     Returns:
-        ``{"id", "outcome", "origin", "url", "step", "rule", "value", "threshold", "source",
-        "duplicate", "signals", "text"}``.
+        ``{"id", "outcome", "source", "origin", "url", "step", "rule", "value", "threshold",
+        "threshold_source", "duplicate", "signals", "text"}``.
 
     Raises:
         DataError: no document, or more than one, goes by that name.
@@ -25,11 +26,23 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     manifest, _ = open_run(run)
     found = _find(run, wanted)
     row: dict[str, Any] = {"outcome": found.pop("outcome"), **found}
-    rule = row.get("rule")
-    row["source"] = manifest["counts"].get("rules", {}).get(rule)
     row["duplicate"] = _duplicate(run, row["id"])
     row["signals"] = _signals(run, row["id"])
+    cut = manifest["counts"].get("thresholds", {}).get(row.get("rule"))
+    row["threshold_source"] = cut["sources"].get(_route(row["signals"])) if cut else None
     return row
+
+
+def _route(signals: Mapping[str, Any]) -> str:
+    """Which set of thresholds judged a document."""
+    import pyarrow as pa
+
+    from .decide import ROUTES, routes
+
+    kinds = {"lang": pa.string(), "script": pa.string(), "latin_fraction": pa.float64(),
+             "hanzi_fraction": pa.float64()}  # fmt: skip
+    row = {name: pa.array([signals[name]], kind) for name, kind in kinds.items()}
+    return ROUTES[int(routes(pa.table(row))[0])]
 
 
 def _find(run: Path, wanted: str) -> dict[str, Any]:
@@ -78,8 +91,8 @@ def render(found: dict[str, Any]) -> str:
         lines.append(f"dropped at step {found['step']} by {found['rule']}")
         if found["value"] is not None and found["threshold"] is not None:
             lines.append(f"value {found['value']:.6g}, threshold {found['threshold']:.6g}")
-        if found["source"]:
-            lines.append(f"source of the threshold: {found['source']}")
+        if found["threshold_source"]:
+            lines.append(f"source of the threshold: {found['threshold_source']}")
     twin = found["duplicate"]
     if twin:
         lines.append(f"cluster {twin['cluster']} of {twin['cluster_size']} documents; "

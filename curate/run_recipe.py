@@ -96,22 +96,30 @@ class CurateRecipe:
         return self.rules if self.decide else no_rules()
 
     def rule_sources(self) -> dict[str, Any]:
-        """What the report says of the rules: source, signal, and threshold by route."""
+        """What the report says of the rules that are on.
+
+        Returns:
+            ``{"thresholds": {rule: {"signal", "routes": {route: threshold},
+            "sources": {route: where the threshold is from}}}}``.
+        """
         from .decide import ROUTES, RULES
 
         rules = self.active_rules()
-        sources: dict[str, str] = {}
         cuts: dict[str, dict[str, Any]] = {}
         for route in ROUTES:
             table = getattr(rules, route)
-            origin = {f.name: str(f.metadata["source"]) for f in fields(table)}
+            known = {field.name: field for field in fields(table)}
             for rule in RULES:
-                value = getattr(table, rule.name)
-                if value is not None:
-                    sources.setdefault(rule.name, origin[rule.name])
-                    cut = cuts.setdefault(rule.name, {"signal": rule.signal, "routes": {}})
-                    cut["routes"][route] = float(value)
-        return {"rules": sources, "thresholds": cuts}
+                value, default = getattr(table, rule.name), known[rule.name].default
+                if value is None:
+                    continue
+                cut = cuts.setdefault(
+                    rule.name, {"signal": rule.signal, "routes": {}, "sources": {}}
+                )
+                cut["routes"][route] = float(value)
+                source = str(known[rule.name].metadata["source"])
+                cut["sources"][route] = source if value == default else "set in the recipe"
+        return {"thresholds": cuts}
 
 
 def no_rules() -> Rules:

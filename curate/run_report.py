@@ -1,46 +1,27 @@
-"""``report.html`` of a run: the funnel, the rules with their samples, and why a page was dropped.
+"""``report.html`` of a run: the funnel, why a page was dropped, the rules, the signals, the books.
 
 Built from the run folder alone, so that ``yanmo curate report RUN`` can make it again.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from yanmo.charts import bar_chart, histogram
+from yanmo.charts import PALETTE, Bar, bar_chart
 from yanmo.documents import part_paths
 from yanmo.files import atomic_write
-from yanmo.report import Page, Table
+from yanmo.report import Page, Table, show
 
+from .run_search import search_markup
+from .run_signals import signal_charts
 from .runfolder import open_run
 
 SAMPLES: Final = 5  # documents shown per rule
-LISTED: Final = 3000  # dropped documents that the search box knows
 PREVIEW_CHARS: Final = 1200
-MIN_HISTOGRAM: Final = 10  # documents below which a histogram says nothing
-
-_SEARCH = """
-<input id="q" placeholder="URL, id, origin or rule" style="width:100%;padding:8px;font:inherit">
-<table><thead><tr><th>page</th><th>step</th><th>rule</th><th>value</th><th>threshold</th></tr></thead>
-<tbody id="hits"></tbody></table><p id="count" class="lead"></p>
-<script type="application/json" id="rows">@ROWS@</script>
-<script>
-const rows=JSON.parse(document.getElementById("rows").textContent),q=document.getElementById("q"),
-hits=document.getElementById("hits"),count=document.getElementById("count");
-function cell(tr,text){const td=document.createElement("td");td.textContent=text;tr.appendChild(td)}
-function show(){const w=q.value.trim().toLowerCase();hits.textContent="";let n=0;
-for(const r of rows){if(w&&!r.join(" ").toLowerCase().includes(w))continue;n++;if(n>50)continue;
-const tr=document.createElement("tr");cell(tr,(r[1]||r[2])+"  ["+r[0]+"]");
-for(let i=3;i<7;i++)cell(tr,r[i]);hits.appendChild(tr)}
-count.textContent=n+" of "+rows.length+" dropped documents"+(n>50?"; the first 50 are shown":"")}
-q.addEventListener("input",show);show();
-</script>
-"""
+LARGEST: Final = 15  # rows shown of a table that may be long
+RED, BLUE, GREEN, GREY = PALETTE[0], PALETTE[1], PALETTE[2], PALETTE[5]
 
 
 def write_report(run: str | Path, *, language: str = "en") -> Path:
@@ -58,20 +39,17 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     """
     run = Path(run)
     manifest, funnel = open_run(run)
-    kept = funnel["kept"]
-    lead = f"{funnel['read']} records read, {kept} documents kept. {manifest['created']}"
-    page = Page("yanmo · corpus run", lead=lead, language=language)
+    counts = manifest["counts"]
+    dropped, documents = _scan(run / "dropped"), _scan(run / "documents")
+    page = Page("yanmo · corpus run", lead=_lead(funnel, manifest["created"]), language=language)
     _funnel_section(page, funnel)
-    dropped = _scan(run / "dropped")
-    documents = _scan(run / "documents")
-    _source_section(page, documents)
-    _rule_section(page, dropped, manifest["counts"].get("rules", {}))
-    cuts = manifest["counts"].get("thresholds", {})
-    acted = {rule: cut for rule, cut in cuts.items() if rule in funnel["dropped"]}
-    _signal_section(page, run, acted)
-    _search_section(page, dropped)
+    page.add_heading("Why was this page dropped?", anchor="why")
+    page.add_svg(search_markup(dropped, run / "duplicates" / "documents.parquet"))
+    _rule_section(page, run, funnel, counts.get("thresholds", {}))
+    _source_section(page, documents, dropped)
     _kept_section(page, documents)
-    _cost_section(page, manifest["counts"].get("seconds", {}))
+    _ledger_section(page, funnel)
+    _cost_section(page, counts.get("seconds", {}))
     path = run / "report.html"
     with atomic_write(path, text=True) as stream:
         stream.write(page.html())
@@ -82,74 +60,68 @@ def _scan(folder: Path) -> pl.LazyFrame:
     return pl.scan_parquet(part_paths(folder))
 
 
+def _share(part: int, whole: int) -> str:
+    share = part / max(whole, 1)
+    return "< 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+
+
+def _by_count(funnel: Mapping[str, Any]) -> list[tuple[str, int]]:
+    return sorted(funnel["dropped"].items(), key=lambda item: (-item[1], item[0]))
+
+
+def _lead(funnel: Mapping[str, Any], created: str) -> str:
+    read, kept = funnel["read"], funnel["kept"]
+    day = created.partition("+")[0].replace("T", " ")
+    return f"{show(read)} records read, {show(kept)} documents kept ({_share(kept, read)}). {day}"
+
+
 def _funnel_section(page: Page, funnel: Mapping[str, Any]) -> None:
     page.add_heading("Funnel", anchor="funnel")
-    bars = [("read", float(funnel["read"]))]
-    left = funnel["read"]
-    for kind, count in funnel["skipped"].items():
-        left -= count
-        bars.append((f"− skipped: {kind}", float(count)))
-    if funnel["quarantined"]:
-        bars.append(("− quarantined", float(funnel["quarantined"])))
-    for rule, count in sorted(funnel["dropped"].items(), key=lambda item: -item[1]):
-        bars.append((f"− {rule}", float(count)))
-    bars.append(("kept", float(funnel["kept"])))
-    page.add_svg(bar_chart("Records", bars, x_label="records"))
-    rows: list[list[Any]] = []
-    for name, label, used in (("stored", "as stored", "used"), ("content", "content", "records")):
-        side = funnel["bytes"][name]
-        skipped = sum(side["skipped"].values())
-        rows.append([label, side["bytes"], side[used], skipped, side["quarantined"]])
-    columns = ["bytes", "in", "in records", "skipped", "quarantined"]
-    page.add_table(Table("Every input byte", columns, rows))
-    characters = funnel["characters"]
-    rows = [["in", characters["in"]]]
-    for rule, change in characters["edits"].items():
-        rows.append([f"{rule}: removed", -change.get("removed", 0)])
-        rows.append([f"{rule}: added", change.get("added", 0)])
-    rows += [[f"dropped: {rule}", -n] for rule, n in characters["dropped"].items()]
-    rows += [["quarantined", -characters["quarantined"]], ["kept", characters["kept"]]]
-    shown = [row for row in rows if row[1] or row[0] in ("in", "kept")]
-    page.add_table(Table("Every character", ["change", "characters"], shown))
-    if funnel["quarantined_by_kind"]:
-        rows = [[k, n] for k, n in funnel["quarantined_by_kind"].items()]
-        page.add_table(Table("Quarantine", ["kind", "records"], rows))
+    read = funnel["read"]
+    rows = [("read", read, BLUE)]
+    rows += [("− skipped", sum(funnel["skipped"].values()), GREY)]
+    rows += [("− quarantined", funnel["quarantined"], PALETTE[3])]
+    rows += [(f"− {rule}", count, RED) for rule, count in _by_count(funnel)]
+    rows = [row for row in rows if row[1]] + [("kept", funnel["kept"], GREEN)]
+    bars = [Bar(name, n, f"{show(n)} · {_share(n, read)}", colour) for name, n, colour in rows]
+    page.add_svg(bar_chart("Records", bars))
 
 
-def _source_section(page: Page, documents: pl.LazyFrame) -> None:
-    table = (
-        documents.group_by("source", "lang", "script")
-        .agg(pl.len().alias("documents"), pl.sum("n_chars"), pl.sum("n_bytes"))
-        .sort(["n_chars", "source", "lang", "script"], descending=[True, False, False, False])
-        .collect()
-    )
-    page.add_heading("What was kept", anchor="kept")
-    columns = ["source", "language", "script", "documents", "characters", "bytes"]
-    page.add_table(Table("By source and language", columns, table.rows()))
-    sites = (
-        documents.with_columns(pl.col("url").str.extract(r"^[a-z]+://([^/:?#]+)").alias("site"))
-        .filter(pl.col("site").is_not_null())
-        .group_by("site")
-        .agg(pl.len().alias("documents"), pl.sum("n_chars"))
-        .sort(["n_chars", "site"], descending=[True, False])
-        .head(20)
-        .collect()
-    )
-    if sites.height:
-        page.add_table(Table("Largest sites", ["site", "documents", "characters"], sites.rows()))
-
-
-def _rule_section(page: Page, dropped: pl.LazyFrame, sources: Mapping[str, str]) -> None:
-    page.add_heading("Why documents were dropped", anchor="dropped")
-    counts = dropped.group_by("rule").agg(pl.len()).sort(["len", "rule"], descending=[True, False])
-    for rule, count in counts.collect().rows():
-        page.add_text(f"{rule}: {count}")
-        if rule in sources:
-            page.add_text(f"Source: {sources[rule]}")
+def _rule_section(
+    page: Page, run: Path, funnel: Mapping[str, Any], cuts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    page.add_heading("What the rules dropped", anchor="dropped")
+    chars = funnel["characters"]["dropped"]
+    counts = _by_count(funnel)
+    rows = [
+        [rule, n, _share(n, funnel["read"]), chars.get(rule, 0), _thresholds(cuts.get(rule))]
+        for rule, n in counts
+    ]
+    columns = ["rule", "documents", "of read", "characters", "threshold: its source"]
+    page.add_table(Table("", columns, rows))
+    page.add_text("Open a rule to see its signal, where its threshold cuts, and documents.")
+    charts = signal_charts(run, {rule: cuts[rule] for rule, _ in counts if rule in cuts})
+    dropped = _scan(run / "dropped")
+    for rule, count in counts:
         # Equal ids sort equally everywhere: the sample is the same on every machine.
-        rows = dropped.filter(pl.col("rule") == rule).sort("id").head(SAMPLES).collect()
-        for row in rows.iter_rows(named=True):
-            page.add_details(_headline(row), (row["text"] or "(text not kept)")[:PREVIEW_CHARS])
+        sample = dropped.filter(pl.col("rule") == rule).sort("id").head(SAMPLES).collect()
+        with page.fold(f"{rule}: {sample.height} of {show(count)}"):
+            if rule in charts:
+                page.add_grid(charts[rule])
+            for row in sample.iter_rows(named=True):
+                text = "(text not kept)" if row["text"] is None else row["text"]
+                page.add_details(_headline(row), text[:PREVIEW_CHARS])
+
+
+def _thresholds(cut: Mapping[str, Any] | None) -> str:
+    """Equal thresholds of one source together: ``zh, mixed 0.106: FineWeb-2``."""
+    if cut is None:
+        return ""
+    groups: dict[tuple[float, str], list[str]] = {}
+    for route, threshold in sorted(cut["routes"].items()):
+        groups.setdefault((threshold, cut["sources"][route]), []).append(route)
+    return "; ".join(f"{', '.join(names)} {value:g}: {source}"
+                     for (value, source), names in groups.items())  # fmt: skip
 
 
 def _headline(row: Mapping[str, Any]) -> str:
@@ -161,57 +133,68 @@ def _headline(row: Mapping[str, Any]) -> str:
     return f"{row['url'] or row['origin']} [{row['id']}]{numbers}"
 
 
-def _signal_section(page: Page, run: Path, cuts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Histograms of the signals whose rules dropped something, by the route that judged them."""
-    page.add_heading("Signals and their thresholds", anchor="signals")
-    signals = _scan(run / "signals")
-    languages = {"zh": ["zh", "yue", "wuu"], "en": ["en"]}
-    for rule, cut in cuts.items():
-        for route, threshold in cut["routes"].items():
-            wanted = pl.col("lang").is_in(languages[route]) if route in languages else None
-            rows = signals if wanted is None else signals.filter(wanted)
-            column = rows.select(pl.col(cut["signal"]).cast(pl.Float64)).collect().to_series()
-            values = column.drop_nulls().drop_nans().to_numpy()
-            title = f"{rule} · {route} · {len(values)} documents"
-            if len(values) >= MIN_HISTOGRAM:
-                page.add_svg(_histogram(title, cut["signal"], values, threshold))
+def _source_section(page: Page, documents: pl.LazyFrame, dropped: pl.LazyFrame) -> None:
+    page.add_heading("What was kept", anchor="kept")
+    went = [frame.group_by("source").agg(pl.len().alias(name)).collect()
+            for name, frame in (("kept", documents), ("dropped", dropped))]  # fmt: skip
+    both = went[0].join(went[1], on="source", how="full", coalesce=True).fill_null(0)
+    rows = [[source, kept, gone, _share(kept, kept + gone)]
+            for source, kept, gone in both.sort("source").rows()]  # fmt: skip
+    page.add_table(Table("By input", ["source", "kept", "dropped", "keep rate"], rows))
+    _largest(page, documents, ["source", "lang", "script"], "By input and language")
+    site = pl.col("url").str.extract(r"^[a-z]+://([^/:?#]+)").alias("site")
+    sites = documents.with_columns(site).filter(pl.col("site").is_not_null())
+    _largest(page, sites, ["site"], "By site")
 
 
-def _histogram(title: str, signal: str, values: npt.NDArray[np.float64], threshold: float) -> str:
-    # The largest hundredth is drawn in the last bin: one outlier must not flatten the rest.
-    low, high = float(values.min()), float(np.quantile(values, 0.99))
-    low, high = min(low, threshold), max(high, threshold)
-    if high <= low:
-        high = low + 1.0
-    counts, edges = np.histogram(np.clip(values, low, high), bins=40, range=(low, high))
-    bins = [int(count) for count in counts]
-    return histogram(title, edges.tolist(), bins, x_label=signal, thresholds=[threshold])
-
-
-def _search_section(page: Page, dropped: pl.LazyFrame) -> None:
-    page.add_heading("Why was this page dropped?", anchor="why")
-    table = dropped.select("id", "url", "origin", "step", "rule", "value", "threshold")
-    total = table.select(pl.len()).collect().item()
-    rows = [
-        [row[0], row[1] or "", row[2], row[3], row[4],
-         "" if row[5] is None else f"{row[5]:.4g}", "" if row[6] is None else f"{row[6]:.4g}"]
-        for row in table.sort("id").head(LISTED).collect().rows()
-    ]  # fmt: skip
-    if total > LISTED:
-        page.add_text(f"{LISTED} of {total} are listed here; `yanmo curate why RUN ID` knows all.")
-    data = json.dumps(rows, ensure_ascii=False)
-    for character in "<>&":  # so that no text can end the script element
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    page.add_svg(_SEARCH.replace("@ROWS@", data))
+def _largest(page: Page, documents: pl.LazyFrame, keys: list[str], title: str) -> None:
+    """A table of the groups with most characters; the others in one last row."""
+    table = (
+        documents.group_by(keys)
+        .agg(pl.len().alias("documents"), pl.sum("n_chars"), pl.sum("n_bytes"))
+        .sort(["n_chars", *keys], descending=[True, *(False for _ in keys)])
+        .collect()
+    )
+    if not table.height:
+        return
+    rows: list[tuple[Any, ...]] = table.head(LARGEST).rows()
+    rest = table.slice(LARGEST)
+    if rest.height:
+        totals = rest.select(pl.sum("documents", "n_chars", "n_bytes")).row(0)
+        rows.append((f"{rest.height} others", *("" for _ in keys[1:]), *totals))
+    columns = [*keys, "documents", "characters", "bytes"]
+    page.add_table(Table(title, columns, rows))
 
 
 def _kept_section(page: Page, documents: pl.LazyFrame) -> None:
     page.add_heading("Kept, a sample", anchor="sample")
     for row in documents.sort("id").head(4 * SAMPLES).collect().iter_rows(named=True):
-        head = (
-            f"{row['url'] or row['origin']} [{row['id']}] · {row['lang']} · {row['n_chars']} chars"
-        )
+        place = f"{row['url'] or row['origin']} [{row['id']}]"
+        head = f"{place} · {row['lang']} · {show(row['n_chars'])} characters"
         page.add_details(head, row["text"][:PREVIEW_CHARS])
+
+
+def _ledger_section(page: Page, funnel: Mapping[str, Any]) -> None:
+    page.add_heading("The books", anchor="books")
+    rows: list[list[Any]] = []
+    for name, label, used in (("stored", "as stored", "used"), ("content", "content", "records")):
+        side = funnel["bytes"][name]
+        skipped = sum(side["skipped"].values())
+        rows.append([label, side["bytes"], side[used], skipped, side["quarantined"]])
+    columns = ["bytes", "in", "in records", "skipped", "quarantined"]
+    page.add_table(Table("Every input byte", columns, rows))
+    kinds = [[f"skipped: {kind}", n] for kind, n in funnel["skipped"].items()]
+    kinds += [[f"quarantined: {kind}", n] for kind, n in funnel["quarantined_by_kind"].items()]
+    if kinds:
+        page.add_table(Table("Records that are no documents", ["kind", "records"], kinds))
+    characters = funnel["characters"]
+    rows = [["in", characters["in"], None]]
+    rows += [[rule, edit.get("added", 0), edit.get("removed", 0)]
+             for rule, edit in characters["edits"].items()]  # fmt: skip
+    gone = sum(characters["dropped"].values())
+    rows += [["dropped by rules", None, gone], ["quarantined", None, characters["quarantined"]]]
+    shown = [row for row in rows if row[1] or row[2]] + [["kept", characters["kept"], None]]
+    page.add_table(Table("Every character", ["step", "in or added", "out or removed"], shown))
 
 
 def _cost_section(page: Page, seconds: Mapping[str, Mapping[str, float]]) -> None:

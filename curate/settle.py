@@ -141,7 +141,8 @@ def _dropped_rows(
     shown = _sampled(ids, parameters["keep_dropped"], parameters["sample_fraction"])
     text = pc.if_else(pa.array(shown), batch.column("text"), pa.scalar(None, pa.large_string()))
     return pa.table(
-        {"id": ids, "origin": batch.column("origin"), "url": batch.column("url"),
-         "step": word["step"], "rule": word["rule"], "value": word["value"],
-         "threshold": word["threshold"], "text": text}, schema=DROPPED_SCHEMA,
+        {"id": ids, "source": batch.column("source"), "origin": batch.column("origin"),
+         "url": batch.column("url"), "step": word["step"], "rule": word["rule"],
+         "value": word["value"], "threshold": word["threshold"], "text": text},
+        schema=DROPPED_SCHEMA,
     )  # fmt: skip

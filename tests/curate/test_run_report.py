@@ -1,0 +1,225 @@
+"""The report of a run, read from its markup and in a browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from random import Random
+from typing import Any
+from urllib.parse import quote
+
+import polars as pl
+import pytest
+
+from yanmo import manifest
+from yanmo.curate import run_search
+from yanmo.curate.discover import InputSpec
+from yanmo.curate.explain import explain
+from yanmo.curate.pipeline import run_recipe
+from yanmo.curate.run_recipe import CurateRecipe
+from yanmo.curate.run_report import write_report
+from yanmo.curate.run_search import search_markup
+from yanmo.files import read_json
+from yanmo.recipe import load
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WORDS = """
+river stone morning window letter garden bridge market winter summer teacher doctor kitchen mountain
+village island forest harbour engine station picture question answer minute evening weather journey
+soldier farmer painter written spoken broken gentle narrow distant silent golden ancient common
+people with have that from they would there their about which other after where under never always
+"""
+TWINS = ("https://zh.example/3", "https://zh.example/twin")
+EVIL = "</script><b>粗体&"
+
+
+def prose(number: int) -> str:
+    """Chinese of its own for each number; it passes every rule."""
+    signs = [chr(0x4E00 + (number * 131 + i * 977) % 15000) for i in range(180)]
+    lines = ["".join(signs[i : i + 30]) + "，这是在日光下的年月和人。" for i in range(0, 180, 30)]
+    return "\n".join(lines)
+
+
+def english(number: int) -> str:
+    words = WORDS.split()
+    picked = [word for turn in range(3) for word in Random(f"{number} {turn}").sample(words, 40)]
+    return "It is to be seen that the people have what they want. " + " ".join(picked) + "."
+
+
+def pages() -> list[dict[str, str]]:
+    """Fifteen good pages of each language, a twin, two that rules drop, and one odd address."""
+    good = [{"text": prose(i), "url": f"https://zh.example/{i}"} for i in range(15)]
+    good += [{"text": english(i), "url": f"https://en.example/{i}"} for i in range(1, 16)]
+    bad = [
+        {"text": prose(3), "url": TWINS[1]},
+        {"text": "太短。", "url": f"https://zh.example/short?{EVIL}"},
+        {"text": english(20).replace(". ", " ").rstrip("."), "url": "https://en.example/endless"},
+    ]
+    return good + bad
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of two inputs."""
+    folder = tmp_path_factory.mktemp("report")
+    for name, rows in (("web", pages()), ("books", [{"text": prose(50), "url": ""}])):
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    inputs = tuple(InputSpec(str(folder / f"{n}.jsonl"), source=n) for n in ("web", "books"))
+    settings = replace(load(CurateRecipe, None, ("rules.zh.min_words=20",)), input=inputs)
+    run_recipe(settings, folder / "run", quiet=True)
+    return folder / "run"
+
+
+def row_of(run: Path, address: str) -> dict[str, Any]:
+    dropped = pl.read_parquet(run / "dropped" / "*.parquet")
+    return dropped.filter(pl.col("url").str.contains(address, literal=True)).row(0, named=True)
+
+
+def listed(html: str) -> dict[str, Any]:
+    """The rows of the search box, out of the page."""
+    found = re.search(r'<script type="application/json" id="rows">(.*?)</script>', html, re.DOTALL)
+    assert found
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def test_every_dropped_document_is_in_the_page_with_its_reason(run: Path) -> None:
+    data = listed((run / "report.html").read_text(encoding="utf-8"))
+    dropped = pl.read_parquet(run / "dropped" / "*.parquet").sort("id")
+    assert data["total"] == dropped.height == 3
+    assert [row[0] for row in data["rows"]] == dropped["id"].to_list()
+    rows = {row[2]: row for row in data["rows"]}
+    short = rows[f"https://zh.example/short?{EVIL}"]
+    assert short[1] == "web"
+    assert short[4:] == ["min_words", "2", "20"]
+    kept = pl.read_parquet(run / "documents" / "*.parquet")
+    (twin,) = [rows[url] for url in rows if url in TWINS]
+    assert twin[4] == f"exact_duplicate of {kept.filter(pl.col('text') == prose(3))['id'].item()}"
+
+
+def test_a_document_cannot_end_the_script(run: Path) -> None:
+    html = (run / "report.html").read_text(encoding="utf-8")
+    assert EVIL not in html
+    assert html.count("</script>") == 2
+
+
+def test_the_source_of_a_threshold_is_that_of_its_route(run: Path) -> None:
+    """English and Chinese are cut by thresholds of two papers; one was set in the recipe."""
+    html = unescape((run / "report.html").read_text(encoding="utf-8"))
+    assert "en 0.12: FineWeb" in html
+    assert "zh 20: set in the recipe" in html
+    found = explain(run, row_of(run, "endless")["id"])
+    assert found["rule"] == "min_terminal_punctuation_line_fraction"
+    assert found["threshold_source"] == "FineWeb"
+    assert found["source"] == "web"
+    assert explain(run, row_of(run, "short")["id"])["threshold_source"] == "set in the recipe"
+
+
+def test_charts_show_the_documents_that_the_threshold_judged(run: Path) -> None:
+    html = unescape((run / "report.html").read_text(encoding="utf-8"))
+    assert "en · 16 documents, 1 beyond 0.12" in html
+    assert "zh · 18 documents, 1 beyond 20" in html
+    assert "mixed ·" not in html
+
+
+def test_inputs_stand_with_their_keep_rates(run: Path) -> None:
+    html = (run / "report.html").read_text(encoding="utf-8")
+    cells = r'<td>web</td><td class="number">30</td><td class="number">3</td><td>90.9%</td>'
+    assert cells in html
+    assert '<td>books</td><td class="number">1</td><td class="number">0</td><td>100.0%' in html
+
+
+def test_only_so_many_are_listed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_search, "LISTED", 2)
+    dropped = pl.scan_parquet(run / "dropped" / "*.parquet")
+    data = listed(search_markup(dropped, run / "no-such-file"))
+    assert (len(data["rows"]), data["total"]) == (2, 3)
+
+
+def test_made_again_it_is_the_same(run: Path) -> None:
+    before = (run / "report.html").read_bytes()
+    assert write_report(run) == run / "report.html"
+    assert (run / "report.html").read_bytes() == before
+    assert manifest.read(run)["counts"]["funnel"] == read_json(run / "funnel.json")
+
+
+@pytest.fixture(scope="module")
+def browser() -> str:
+    """A headless Chromium; may be absent on a laptop, never in CI."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("no Chromium: CI installs one")
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    return found
+
+
+def rendered(browser: str, page: Path, profile: Path, fragment: str = "") -> str:
+    """The page as the browser holds it after its scripts ran."""
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+               "--disable-background-networking", "--disable-dev-shm-usage",
+               f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom",
+               f"{page.resolve().as_uri()}{fragment}"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    return done.stdout.decode()
+
+
+def hits(dom: str) -> list[str]:
+    """The rows that the search shows, as text."""
+    body = re.search(r'<tbody id="hits">(.*?)</tbody>', dom, re.DOTALL)
+    assert body
+    cells = [re.sub(r"<[^>]*>", "\t", row) for row in body[1].split("</tr>")]
+    return [unescape(cell).strip() for cell in cells if cell.strip()]
+
+
+@pytest.mark.browser
+def test_the_page_in_a_browser(run: Path, browser: str, tmp_path: Path) -> None:
+    dom = rendered(browser, run / "report.html", tmp_path / "profile")
+    assert "34 records read, 31 documents kept (91.2%)" in dom
+    assert "31 · 91.2%</text>" in dom
+    for rule in ("exact_duplicate", "min_words", "min_terminal_punctuation_line_fraction"):
+        assert f"− {rule}</text>" in dom
+    assert "3 of 3 dropped documents" in dom
+    assert len(hits(dom)) == 3
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("wanted", "rule"),
+    [
+        ("EN.example/endless", "min_terminal_punctuation_line_fraction"),
+        (EVIL, "min_words"),
+        ("exact_dup", "exact_duplicate"),
+    ],
+)
+def test_a_link_answers_why_a_page_was_dropped(
+    run: Path, browser: str, tmp_path: Path, wanted: str, rule: str
+) -> None:
+    fragment = f"#why={quote(wanted)}"
+    dom = rendered(browser, run / "report.html", tmp_path / "profile", fragment)
+    (hit,) = hits(dom)
+    assert rule in hit
+    assert "1 of 3 dropped documents" in dom
+
+
+@pytest.mark.browser
+def test_what_is_typed_filters_the_rows(run: Path, browser: str, tmp_path: Path) -> None:
+    typed = '<script>q.value="ZH.example/short";q.dispatchEvent(new Event("input"))</script></body>'
+    page = tmp_path / "typed.html"
+    html = (run / "report.html").read_text(encoding="utf-8")
+    page.write_text(html.replace("</body>", typed), encoding="utf-8")
+    dom = rendered(browser, page, tmp_path / "profile")
+    (hit,) = hits(dom)
+    assert hit.startswith("https://zh.example/short")
+
+
+@pytest.mark.browser
+def test_a_page_that_was_not_dropped(run: Path, browser: str, tmp_path: Path) -> None:
+    dom = rendered(browser, run / "report.html", tmp_path / "profile", "#why=nowhere.example")
+    assert hits(dom) == []
+    assert "`yanmo curate why RUN ID` looks everywhere" in dom
