@@ -12,7 +12,7 @@ meaning and base merges act first:
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -251,27 +251,40 @@ def _grow_bytes(base: Base, tokens: Sequence[Token]) -> Base:
     return replace(base, document=document, pieces=base.pieces + tuple(spelled))
 
 
-def write_grown(
-    out: Path, base: Base, grown: Base, *, provenance: Mapping[str, Any], report: Mapping[str, Any]
-) -> Path:
+@dataclass(frozen=True)
+class Notes:
+    """What is written beside a grown vocabulary.
+
+    Attributes:
+        provenance: command, options and inputs, for ``yanmo.json``.
+        report: ``report.json``.
+        extra: further files by name.
+    """
+
+    provenance: Mapping[str, Any]
+    report: Mapping[str, Any]
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def write_grown(out: Path, base: Base, grown: Base, notes: Notes) -> Path:
     """Write a grown vocabulary as a tokenizer folder; ``yanmo.json`` names base and added ids.
 
     Args:
         out: folder to write.
         base: what it grew from.
         grown: the result.
-        provenance: what else belongs into ``yanmo.json`` (command, options, inputs).
-        report: ``report.json``.
+        notes: what else belongs there.
     """
+    model = {"tokenizer.model": dump_model(grown.model)} if grown.model is not None else {}
     return folder.write_tokenizer(
         out,
         document=grown.document,
         config=grown.config,
         provenance={
-            **provenance,
+            **notes.provenance,
             "base": {"name": base.name, "sha256": base.sha256, "size": base.size},
             "added_ids": [base.size, grown.size],
         },
-        report=report,
-        extra={"tokenizer.model": dump_model(grown.model)} if grown.model is not None else {},
+        report=notes.report,
+        extra={**model, **notes.extra},
     )

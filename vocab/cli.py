@@ -105,6 +105,38 @@ def merge_command(
     emit({**report, "out": str(out)}, as_json=as_json, text=_growth_text(report, out))
 
 
+@group.command("extend")
+@click.argument("base", type=FILE)
+@INPUTS
+@out_option(help="Tokenizer folder to write.")
+@click.option("--add", type=click.IntRange(1), help="Entries to add.")
+@click.option("--max-chars", "max_chars", type=click.IntRange(1), help="Longest word; default 6.")
+@click.option("--dictionary", type=FILE, help="Words that must get an entry, one a line.")
+@click.option("--blocklist", type=FILE, help="Words that no entry may hold, one a line.")
+@click.option("--shrink", is_flag=True, help="Add fewer if the text supports no more.")
+@seed_option
+@recipe_option
+@set_option
+@json_option
+@verbosity_options
+def extend_command(
+    base: Path,
+    inputs: tuple[Path, ...],
+    out: Path,
+    recipe: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Grow BASE by continued byte-pair encoding on the Han text of the inputs, and verify."""
+    from yanmo.recipe import load
+
+    from .extend import ExtendOptions, extend_tokenizer
+
+    options = load(ExtendOptions, recipe, overrides(flags))
+    report = extend_tokenizer(base, inputs, out, options)
+    emit({**report, "out": str(out)}, as_json=as_json, text=_growth_text(report, out))
+
+
 @group.command("verify")
 @click.argument("base", type=FILE)
 @click.argument("grown", type=FILE)
@@ -169,6 +201,7 @@ def _toml(value: Any) -> str:
         return "true"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (str, Path)):
+        text = str(value)
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return str(value)

@@ -143,11 +143,11 @@ def read_lines(
                     yield line
 
 
-def first_lines(inputs: Iterable[Path], count: int) -> list[str]:
+def first_lines(inputs: Iterable[Path], count: int, *, column: str = "text") -> list[str]:
     """Up to ``count`` lines, an equal share of each input from its start, as they stand."""
     paths = list(inputs)
     found: list[str] = []
     for number, path in enumerate(paths, 1):
-        lines = read_lines([path], Ledger())
+        lines = read_lines([path], Ledger(), column=column)
         found += islice(lines, count * number // len(paths) - len(found))
     return found

@@ -16,7 +16,7 @@ from yanmo.errors import UsageError
 from yanmo.recipe import setting, to_table
 
 from . import folder
-from .base import Base, Token, grow, load_base
+from .base import Base, Notes, Token, grow, load_base
 from .charsets import is_han
 from .derive import Deriver
 from .load import find_tokenizer_file, load_tokenizer, sniff_format
@@ -87,14 +87,9 @@ def merge_tokenizers(
         "options": to_table(options),
         "inputs": folder.input_identities([_source(new_path)]),
     }
-    return write_proven(
-        out,
-        base,
-        merged.grown,
-        provenance=provenance,
-        report=report,
-        proof=Proof(texts=list(texts), seed=options.seed, strict=not zero),
-    )
+    notes = Notes(provenance, report)
+    proof = Proof(texts=list(texts), seed=options.seed, strict=not zero)
+    return write_proven(out, base, merged.grown, notes, proof)
 
 
 def _source(path: Path) -> Path:

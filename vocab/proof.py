@@ -1,12 +1,12 @@
 """Nothing is written that was not verified: the last step of every command that grows."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .base import Base, write_grown
+from .base import Base, Notes, write_grown
 from .verify import require, verify
 
 
@@ -19,23 +19,14 @@ class Proof:
     strict: bool = True
 
 
-def write_proven(
-    out: Path,
-    base: Base,
-    grown: Base,
-    *,
-    provenance: Mapping[str, Any],
-    report: Mapping[str, Any],
-    proof: Proof,
-) -> dict[str, Any]:
+def write_proven(out: Path, base: Base, grown: Base, notes: Notes, proof: Proof) -> dict[str, Any]:
     """Verify a grown vocabulary as transformers will load it, then write it with its report.
 
     Args:
         out: folder to write.
         base: what it grew from.
         grown: the result.
-        provenance: for ``yanmo.json``.
-        report: what the command has to say; ``verification`` is added.
+        notes: provenance and report; the report gets ``verification``.
         proof: texts and seed, and whether a broken check is an error.
 
     Returns:
@@ -46,10 +37,10 @@ def write_proven(
     """
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch) / "tokenizer"
-        write_grown(trial, base, grown, provenance=provenance, report={})
+        write_grown(trial, base, grown, notes)
         found = verify(base, grown, texts=proof.texts, folder=trial, seed=proof.seed)
     if proof.strict:
         require(found, out)
-    whole = {**report, "verification": found}
-    write_grown(out, base, grown, provenance=provenance, report=whole)
-    return whole
+    report = {**notes.report, "verification": found}
+    write_grown(out, base, grown, replace(notes, report=report))
+    return report

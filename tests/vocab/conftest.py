@@ -100,6 +100,19 @@ def english_spm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def english_bytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level base of English and a few hanzi, Han runs on their own."""
+    from yanmo.vocab.train import TrainOptions, train_tokenizer
+
+    root = tmp_path_factory.mktemp("bytes")
+    lines = [f"{EN[k % 30 :]} 的 一 是 和 模型 {k}" for k in range(200)]
+    (root / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    options = TrainOptions(size=400, kind="byte-bpe", shrink=True)
+    train_tokenizer([root / "text.txt"], root / "tokenizer", options)
+    return root / "tokenizer"
+
+
+@pytest.fixture(scope="session")
 def chinese_unigram(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> Path:
     """A Chinese unigram model, with Latin and digits in it, as the published ones are."""
     import sentencepiece

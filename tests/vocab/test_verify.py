@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from yanmo.errors import DataError
-from yanmo.vocab.base import Base, Token, grow, load_base, score_floor, write_grown
+from yanmo.vocab.base import Base, Notes, Token, grow, load_base, score_floor, write_grown
 from yanmo.vocab.convert import to_alphabet
 from yanmo.vocab.probes import random_texts
 from yanmo.vocab.spm import Piece
@@ -55,7 +55,7 @@ def _failed(base: Base, grown: Base, **more: Any) -> set[str]:
 
 
 def test_a_sound_vocabulary_passes(base: Base, grown: Base, tmp_path: Path) -> None:
-    write_grown(tmp_path / "out", base, grown, provenance={}, report={})
+    write_grown(tmp_path / "out", base, grown, Notes({}, {}))
     texts = ["研墨先于落笔 and 2016", "长城脚下"]
     assert _failed(base, grown, texts=texts, folder=tmp_path / "out") == set()
 
