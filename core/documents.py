@@ -1,6 +1,6 @@
 """The document table: one row a document, Parquet (zstd) on disk, Arrow columns in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -186,10 +186,28 @@ def texts(path: str | Path, *, column: str = "text") -> Iterator[pa.LargeStringA
 
         try:
             with open_input(path) as stream:
-                yield pa.array([stream.read().decode("utf-8")], pa.large_string())
+                text = b"".join(_whole(stream, path)).decode("utf-8")
+                yield pa.array([text], pa.large_string())
         except UnicodeDecodeError as error:
             fix = "Run `yanmo curate extract` first."
             raise DataError(f"not UTF-8: {error}", where=path, fix=fix) from None
+
+
+def _whole(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:
+    """Lines of a stream that must not end too early.
+
+    Raises:
+        DataError: it does, or cannot be decompressed.
+    """
+    import zlib
+
+    import zstandard
+
+    try:
+        yield from stream
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        raise DataError(f"cannot read on ({error})", where=path, fix="Is the file cut? "
+                        "`yanmo curate run` reads what can be read.") from None  # fmt: skip
 
 
 def _json_line_texts(path: Path, column: str) -> Iterator[pa.LargeStringArray]:
@@ -200,7 +218,7 @@ def _json_line_texts(path: Path, column: str) -> Iterator[pa.LargeStringArray]:
     batch: list[str] = []
     size = 0
     with open_input(path) as stream:
-        for number, line in enumerate(stream, 1):
+        for number, line in enumerate(_whole(stream, path), 1):
             if not line.strip():
                 continue
             try:

@@ -90,7 +90,8 @@ def _run(options: dict[str, Any], *forced: str) -> None:
     result = run_recipe(settings, options["out"], workers=options["workers"],
                         rehash=options["rehash"], quiet=quiet())  # fmt: skip
     report = {**result.funnel, "report": str(result.report), "steps": result.steps,
-              "fresh_tasks": result.fresh, "seconds": round(result.seconds, 2)}  # fmt: skip
+              "fresh_tasks": result.fresh, "notes": result.notes,
+              "seconds": round(result.seconds, 2)}  # fmt: skip
     emit(report, as_json=options["as_json"], text=_summary(result, options["out"]))
 
 

@@ -32,6 +32,10 @@ from .runfolder import FOLDERS, entries, link_parts, numbered, sweep
 
 CACHE_NAME: Final = ".cache"
 CACHE_BYTES: Final = 200 << 30
+NO_MODEL: Final = (
+    "The model lid.176 is not here, so scripts alone decided languages: "
+    "`yanmo models fetch lid.176`."
+)
 
 
 @dataclass
@@ -75,6 +79,7 @@ class RunResult:
     fresh: int
     seconds: float
     report: Path
+    notes: list[str]
 
 
 def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
@@ -109,7 +114,8 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
         report = write_report(out)
     seconds = time.monotonic() - start
-    return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report)
+    notes = [] if language_model() else [NO_MODEL]
+    return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report, notes)
 
 
 def plan(settings: CurateRecipe, out: Path) -> dict[str, Any]:
@@ -381,7 +387,9 @@ def write_run(
     write_json(out / "funnel.json", funnel)
     inputs = [{"path": str(i.path), "sha256": i.identity or None, "bytes": i.path.stat().st_size}
               for d in steps.ingested for i in d.task.inputs]  # fmt: skip
-    counts = {"funnel": funnel, "seconds": progress.steps, **settings.rule_sources()}
+    models_used = {path.path.name: path.identity for path in language_model()}
+    counts = {"funnel": funnel, "seconds": progress.steps, "models": models_used,
+              **settings.rule_sources()}  # fmt: skip
     made = manifest.build("run", recipe=recipe.to_table(settings), inputs=inputs,
                           seed=settings.seed, counts=counts, parts=entries(out, {}))  # fmt: skip
     manifest.write(out, made)

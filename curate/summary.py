@@ -40,6 +40,7 @@ def summary_text(result: "RunResult", out: Path) -> str:
                      f"in {result.seconds:.1f} s.")  # fmt: skip
     if funnel["kept"] == 0:
         lines.append("Nothing was kept: open the report to see which rule dropped what.")
+    lines += result.notes
     lines += [f"report: {result.report}",
               f"next: yanmo vocab train {out} --out TOKENIZER --size 8000"]  # fmt: skip
     return "\n".join(lines)
