@@ -253,11 +253,45 @@ def paired_bootstrap(
         total += _resampled_sums(gap[:, None], rounds, rng)[:, 0] / gap.size
         value += float(gap.mean())
         items += gap.size
-    draws = total / len(first)
+    return _compared(value / len(first), total / len(first), confidence, items)
+
+
+def paired_ratio_bootstrap(
+    first: Sequence[float] | npt.NDArray[np.generic],
+    second: Sequence[float] | npt.NDArray[np.generic],
+    denominators: Sequence[float] | npt.NDArray[np.generic],
+    *,
+    seed: int = 0,
+    rounds: int = ROUNDS,
+    confidence: float = CONFIDENCE,
+) -> Comparison:
+    """Difference of two ratios of sums over the same items and the same denominators.
+
+    Args:
+        first, second: numerators, such as bits that two models need for a document.
+        denominators: what both are divided by, such as the document's bytes.
+        seed, rounds, confidence: as in ``bootstrap_mean``.
+
+    Raises:
+        DataError: lengths differ, no items, or the denominators sum to zero.
+    """
+    _check_confidence(confidence)
+    a, b, bottom = _column(first, "first"), _column(second, "second"), _column(denominators, "d")
+    if not a.size == b.size == bottom.size:
+        raise DataError("the sequences differ in length", value=(a.size, b.size, bottom.size))
+    if bottom.sum() <= 0.0:
+        raise DataError("the denominators sum to zero")
+    rows = np.stack([a - b, bottom], axis=1)
+    sums = _resampled_sums(rows, rounds, np.random.default_rng(seed))
+    sums = sums[sums[:, 1] > 0.0]
+    value = float((a - b).sum() / bottom.sum())
+    return _compared(value, sums[:, 0] / sums[:, 1], confidence, a.size)
+
+
+def _compared(value: float, draws: Floats, confidence: float, n: int) -> Comparison:
     low, high = _bounds(draws, confidence)
     far = min(int((draws <= 0.0).sum()), int((draws >= 0.0).sum()))
-    p = min(1.0, 2.0 * (far + 1) / (rounds + 1))
-    return Comparison(value / len(first), low, high, p, items)
+    return Comparison(value, low, high, min(1.0, 2.0 * (far + 1) / (draws.size + 1)), n)
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:

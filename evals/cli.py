@@ -169,6 +169,7 @@ def score(task: str, model: Path, data: Path, **options: Any) -> None:
 @click.option("--column", default="text", show_default=True, help="Column or field of the text.")
 @click.option("--batch-tokens", type=click.IntRange(1), default=2048, show_default=True,
               help="Tokens of one batch.")  # fmt: skip
+@out_option(required=False, help="Folder for the sums of every document, to compare models.")
 @_model_options
 @limit_option
 @seed_option
@@ -178,9 +179,44 @@ def bpb(model: Path, texts: tuple[Path, ...], **options: Any) -> None:
     """Bits per byte and per character of MODEL on TEXTS (run folders, parquet, jsonl, txt)."""
     from .perplexity import TextOptions, score_texts, shown
 
-    as_json = options.pop("as_json")
+    as_json, out = options.pop("as_json"), options.pop("out")
     scorer = _load(model, options)
     options["seed"] = options["seed"] or 0
-    result = score_texts(scorer, texts, TextOptions(**options), quiet=quiet())
+    result = score_texts(scorer, texts, TextOptions(**options), out=out, quiet=quiet())
     result["model"] = {"name": scorer.info.name, **scorer.info.identity()}
     emit(result, as_json=as_json, text=shown(result))
+
+
+@group.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), default=None, help="Page to write.")
+@seed_option
+@json_option
+@verbosity_options
+def compare(first: Path, second: Path, html: Path | None, seed: int | None, as_json: bool) -> None:
+    """Compare two runs over the same questions or texts: FIRST minus SECOND, and is it chance?"""
+    from . import compare as comparison
+    from .runs import write_page
+
+    found = comparison.compare(first, second, seed=seed or 0)
+    if html is not None:
+        write_page(html, comparison.page(found))
+    emit(found | {"verdict": comparison.verdict(found)}, as_json=as_json,
+         text=comparison.shown(found))  # fmt: skip
+
+
+@group.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(path_type=Path), default=None, help="Page to write.")
+@json_option
+@verbosity_options
+def report(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
+    """Set the results of RUNS side by side, best first."""
+    from . import leaderboard
+    from .runs import write_page
+
+    found = leaderboard.leaderboard(runs)
+    if html is not None:
+        write_page(html, leaderboard.page(found))
+    emit(found, as_json=as_json, text=leaderboard.shown(found))

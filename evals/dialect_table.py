@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import atomic_write, write_json
+from yanmo.files import write_json
 from yanmo.report import Page, Table
 
 from .exam import load_task
@@ -14,6 +14,7 @@ from .multiple_choice import Outcome, evaluate
 from .pages import percent
 from .planning import Settings
 from .prompts import Dialect, load_dialects
+from .runs import write_page
 from .score import Scorer
 
 
@@ -70,8 +71,7 @@ def all_dialects(
         page.add_table(table(result))
         for name, reason in skipped.items():
             page.add_text(f"{name} was skipped: {reason}")
-        with atomic_write(out / "report.html", text=True) as stream:
-            stream.write(page.html())
+        write_page(out / "report.html", page)
     return result
 
 

@@ -132,11 +132,11 @@ class Exam:
                             fix=f"It has: {have or 'none'}.")  # fmt: skip
         return self.splits[split]
 
-    def digest(self) -> str:
-        """Hash of all the text and labels read: equal questions, equal digest."""
+    def digest(self, *splits: str) -> str:
+        """Hash of the text and labels of some splits (of all): equal questions, equal digest."""
         return sha256_json(
             {split: {key: _rows_plain(rows[key]) for key in sorted(rows)}
-             for split, rows in self.splits.items()}
+             for split, rows in self.splits.items() if not splits or split in splits}
         )  # fmt: skip
 
 

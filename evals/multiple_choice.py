@@ -82,6 +82,7 @@ def evaluate(
         "task": description.name,
         "model": scorer.info.identity(),
         "data_sha256": exam.digest(),
+        "questions_sha256": exam.digest(settings.split),
         "dialect_sha256": sha256_json(asdict(planner.dialect)),
         "settings": asdict(settings),
     }

@@ -10,9 +10,10 @@ by ``S``: every token is scored exactly once, with at least ``L - S`` tokens bef
 there are).
 """
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +22,13 @@ import numpy.typing as npt
 
 from yanmo.documents import texts
 from yanmo.errors import DataError, UsageError
+from yanmo.files import sha256_json, write_json
 from yanmo.progress import track
 from yanmo.report import Table, show
 from yanmo.stats import bootstrap_ratio
 from yanmo.vocab.load import Tokenizer
 
+from .runs import SUMMARY, Samples, open_run
 from .score import Scorer
 
 # Above this share of texts that do not survive encoding and decoding, the likelihood is of another
@@ -139,6 +142,7 @@ def score_texts(
     paths: Iterable[str | Path],
     options: TextOptions | None = None,
     *,
+    out: Path | None = None,
     quiet: bool = True,
 ) -> dict[str, Any]:
     """Bits per byte of documents.
@@ -148,6 +152,7 @@ def score_texts(
         paths: run folders, documents folders, ``.parquet``, ``.jsonl`` (``.gz``, ``.zst``), or
             text files.
         options: windows, context, limits.
+        out: folder for the sums of every document and the summary, for later comparison.
         quiet: show no progress.
 
     Returns:
@@ -184,8 +189,33 @@ def score_texts(
     if not sums.n_bytes:
         raise DataError("no documents to score", where=", ".join(map(str, paths)))
     result = report(sums.result(), seed=options.seed)
-    return {**result, "context": context_name, "window": length, "stride": stride,
-            "tokenizer_sha256": scorer.tokenizer.sha256}  # fmt: skip
+    result |= {
+        "context": context_name,
+        "window": length,
+        "stride": stride,
+        "tokenizer_sha256": scorer.tokenizer.sha256,
+    }
+    if out is not None:
+        _write(out, scorer, options, sums, result)
+    return result
+
+
+def _write(
+    out: Path, scorer: Scorer, options: TextOptions, sums: "_Sums", result: dict[str, Any]
+) -> None:
+    """``run.json``, one line a document, ``summary.json``."""
+    identity = {
+        "model": scorer.info.identity(),
+        "data_sha256": sha256_json(sums.digests),
+        "settings": asdict(options),
+    }
+    open_run(out, identity, {"kind": "bits_per_byte", "model": asdict(scorer.info)})
+    samples = Samples(out, ("document", "text"))
+    try:
+        samples.add(sums.rows())
+    finally:
+        samples.close()
+    write_json(out / SUMMARY, result)
 
 
 def _window_shape(scorer: Scorer, options: TextOptions) -> tuple[int, int]:
@@ -223,6 +253,7 @@ class _Sums:
         self.n_bytes: list[int] = []
         self.n_chars: list[int] = []
         self.lossy: list[bool] = []
+        self.digests: list[str] = []
 
     def add(self, text: str, lossy: bool) -> int:
         """Open a document; return its number."""
@@ -231,7 +262,17 @@ class _Sums:
         self.n_bytes.append(len(text.encode()))
         self.n_chars.append(len(text))
         self.lossy.append(lossy)
+        self.digests.append(hashlib.sha256(text.encode()).hexdigest()[:16])
         return len(self.nats) - 1
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record a document."""
+        return [
+            {"document": i, "text": self.digests[i], "nats": self.nats[i],
+             "tokens": self.tokens[i], "bytes": self.n_bytes[i],
+             "characters": self.n_chars[i], "lossy": self.lossy[i]}
+            for i in range(len(self.nats))
+        ]  # fmt: skip
 
     def take(self, scorer: Scorer, batch: Sequence[Window]) -> None:
         """Score windows and add what they sum to."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import read_json, sha256_json, write_json
+from yanmo.files import atomic_write, read_json, sha256_json, write_json
 from yanmo.manifest import versions
+from yanmo.report import Page
 
 RUN, SAMPLES, SUMMARY = "run.json", "samples.jsonl", "summary.json"
 
@@ -88,6 +89,12 @@ def read_samples(folder: Path) -> list[dict[str, Any]]:
         raise DataError("no samples.jsonl here", where=folder, fix="Give the folder of a run.")
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines if line]
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write an HTML page, whole or not at all."""
+    with atomic_write(path, text=True) as stream:
+        stream.write(page.html())
 
 
 def open_run(folder: Path, identity: Mapping[str, Any], more: Mapping[str, Any]) -> bool:

@@ -48,6 +48,7 @@ def summarize(
     }
     groups = {
         name: averages({key: right[key] for key in keys if key in right})
+        | {"keys": [key for key in keys if key in right]}
         for name, keys in task.groups.items()
         if any(key in right for key in keys)
     }

@@ -132,6 +132,22 @@ def test_paired_bootstrap_on_equal_runs_finds_nothing() -> None:
         stats.paired_bootstrap([[1.0]], [[1.0], [0.0]])
 
 
+def test_paired_ratio_is_the_difference_of_the_ratios() -> None:
+    rng = np.random.default_rng(2)
+    size = rng.integers(10, 500, size=60).astype(float)
+    second = size * 1.5
+    first = second + rng.normal(0.02, 0.01, size=60) * size  # a little worse on every document
+    result = stats.paired_ratio_bootstrap(first, second, size)
+    expected = first.sum() / size.sum() - second.sum() / size.sum()
+    assert result.difference == pytest.approx(expected)
+    assert 0.0 < result.low < expected < result.high
+    assert result.p < 0.001
+    swapped = stats.paired_ratio_bootstrap(second, first, size)
+    assert swapped.difference == pytest.approx(-expected)
+    with pytest.raises(DataError, match="differ in length"):
+        stats.paired_ratio_bootstrap([1.0], [1.0, 2.0], [1.0])
+
+
 def test_values_that_are_not_finite_are_refused() -> None:
     with pytest.raises(DataError, match="not finite"):
         stats.bootstrap_mean([1.0, float("nan")])

@@ -145,7 +145,7 @@ def test_templates_that_cannot_be_used(chat_model: Path, spm_model: Path, tmp_pa
     (tmp_path / "m" / "chat_template.jinja").write_text(
         "{{ raise_exception('no turns') }}", "utf-8"
     )
-    with pytest.raises(DataError, match="refuses the messages.*no turns"):
+    with pytest.raises(DataError, match=r"refuses the messages.*no turns"):
         ChatTemplate(tmp_path / "m").render([])
 
 
