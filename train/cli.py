@@ -67,6 +67,49 @@ def _overrides(flags: dict[str, Any]) -> tuple[str, ...]:
 
 
 @group.command()
+@click.argument("shards", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), required=True,
+              help="Model folder whose vocabulary has grown.")  # fmt: skip
+@out_option(help="Folder of both stages; what is there goes on.")
+@recipe_option
+@set_option
+@seed_option
+@json_option
+@verbosity_options
+def grow(
+    shards: Path, model: Path, out: Path, recipe: Path | None, as_json: bool, **flags: Any
+) -> None:
+    """Teach a model its grown vocabulary on SHARDS: new rows first, then everything.
+
+    Bits per byte of every source in SHARDS/heldout are shown before and after.
+    """
+    from yanmo import recipe as recipes
+
+    from . import grow as stages
+    from .distributed import speaks
+
+    settings = recipes.load(stages.Grow, recipe, _overrides(flags))
+    summary = stages.grow(settings, model, shards, out, quiet=quiet())
+    if speaks():
+        table = stages.watch_table(out, summary).text()
+        emit(summary, as_json=as_json, text=f"{table}\n\nsee {out / 'report.html'}")
+
+
+@group.command()
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("adapter", type=click.Path(path_type=Path))
+@out_option(help="Model folder to write.")
+@json_option
+@verbosity_options
+def merge(base: Path, adapter: Path, out: Path, as_json: bool) -> None:
+    """Add the LoRA ADAPTER (ours or peft's) to the model BASE."""
+    from .merge import merge_adapter
+
+    found = merge_adapter(base, adapter, out)
+    emit(found, as_json=as_json, text=f"{found['adapted']} layers merged; see {out}")
+
+
+@group.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.argument("prompts", nargs=-1, metavar="PROMPT...")
 @click.option("--max-tokens", type=click.IntRange(1), default=100, show_default=True,

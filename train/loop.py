@@ -27,6 +27,7 @@ from .heldout import Evaluation, evaluate
 from .journal import Journal
 from .lora import adapter_weights, save_adapter
 from .optim import learning_rate
+from .plateau import reached, watched
 from .samples import sample_texts
 from .setup import Run, hf_weights
 from .speed import flops_per_token, peak_flops
@@ -84,7 +85,7 @@ class Trainer:
         if run.tally is not None and run.world.main:
             self.tally.sums[:] = run.tally
         self._flops = flops_per_token(run.model.config, run.recipe.data.sequence_tokens)
-        self._rate_used = 0.0
+        self._rate_used, self._evaluated = 0.0, -1
         # Since the last line of the log, in this process: what the speed is computed from.
         self._line_seconds, self._line_targets = 0.0, 0
 
@@ -97,8 +98,10 @@ class Trainer:
         """
         run = self.run
         with stop_on_signals() as stop, ThreadPoolExecutor(1) as reader:
+            if run.progress.step == 0 and run.recipe.run.eval_first:
+                self.evaluate()
             ahead = reader.submit(self._batches, run.progress.step)
-            while run.progress.step < run.total_steps:
+            while not self.done:
                 batches = ahead.result()
                 if run.progress.step + 1 < run.total_steps:
                     ahead = reader.submit(self._batches, run.progress.step + 1)
@@ -107,9 +110,15 @@ class Trainer:
                 if done.stop:
                     self.save()
                     raise KeyboardInterrupt
-        every = run.recipe.run.eval_steps
-        if self.last is None or every is None or run.progress.step % every:
+        if self._evaluated != run.progress.step:
             self.evaluate()
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is at its planned end, or at its plateau."""
+        run = self.run
+        planned = run.progress.step >= run.total_steps
+        return planned or reached(run.recipe.plateau, run.progress.watched)
 
     def _batches(self, step: int) -> list[Batch]:
         """The micro-batches of this process for a step."""
@@ -161,14 +170,13 @@ class Trainer:
         progress.step += 1
 
     def _after_step(self, live: Track) -> None:
-        run, how = self.run, self.run.recipe.run
-        step, last = run.progress.step, run.progress.step == run.total_steps
+        how, step = self.run.recipe.run, self.run.progress.step
         live.advance()
-        if step % how.log_steps == 0 or last:
-            self._log(live)
         if how.eval_steps is not None and step % how.eval_steps == 0:
             self.evaluate()
-        if (how.save_steps is not None and step % how.save_steps == 0) or last:
+        if step % how.log_steps == 0 or self.done:
+            self._log(live)
+        if (how.save_steps is not None and step % how.save_steps == 0) or self.done:
             self.save()
 
     def _log(self, live: Track) -> None:
@@ -204,6 +212,10 @@ class Trainer:
             run.call, run.heldout, run.world, precision=run.recipe.precision,
             new_from=self.tally.new_from,
         )  # fmt: skip
+        self._evaluated = run.progress.step
+        value = watched(run.recipe.plateau, self.last)
+        if value is not None and run.recipe.plateau.watch is not None:
+            run.progress.watched.append(value)
         if self.journal is not None:
             self.journal.write("eval", run.progress.step, **self.last.summary())
             self._write_samples(self.journal)

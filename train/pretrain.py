@@ -20,7 +20,9 @@ from .distributed import join, pick_device, sharded
 from .folder import WEIGHTS, load_config, load_model
 from .journal import Journal, board_installed, read_journal
 from .loop import Trainer
+from .mixture import make_loader
 from .model import parameter_count
+from .plateau import reached
 from .recipe import Pretrain
 from .run_report import report
 from .setup import HELDOUT, Run, fresh_config, prepare
@@ -67,9 +69,11 @@ def pretrain(recipe: Pretrain, shards: Path, out: Path, *, quiet: bool = False) 
 def finished(run: Run) -> bool:
     """Whether the run folder already holds the end of this run."""
     path = run.out / SUMMARY
-    if run.progress.step < run.total_steps or not path.is_file():
+    if not path.is_file():
         return False
-    return bool(read_json(path)["steps"] == run.total_steps)
+    summary = read_json(path)
+    end = run.progress.step == run.total_steps or reached(run.recipe.plateau, run.progress.watched)
+    return bool(end and summary["steps"] == run.progress.step)
 
 
 def _open(run: Run) -> Journal:
@@ -130,6 +134,7 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
         "mfu": None if speed is None else trainer.mfu(speed),
         "seconds": progress.seconds,
         "skipped": progress.skipped,
+        "stopped_early": progress.step < run.total_steps,
         "heldout": held,
         "parameters": counts["total"],
         "flops_per_token": flops_per_token(
@@ -205,7 +210,10 @@ def dry_run(recipe: Pretrain, shards_folder: Path, out: Path) -> dict[str, Any]:
         Shape, sizes and steps of the run.
     """
     shards = open_shards(shards_folder, verify="fast")
-    loader = Loader(shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed)
+    loader = make_loader(
+        shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed,
+        epochs=recipe.data.sources,
+    )  # fmt: skip
     config = fresh_config(recipe, shards) if recipe.init is None else load_config(recipe.init)
     found = checkpoint.checkpoints(out)
     return {

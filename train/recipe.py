@@ -49,6 +49,10 @@ class DataSettings:
     batch_tokens: int = setting(
         16_384, low=2, help="Targets in a global batch; a multiple of sequence_tokens."
     )
+    sources: dict[str, float] = dataclasses.field(
+        default_factory=dict,
+        metadata={"help": "Epochs of a source in one epoch of the run, e.g. en = 0.2 for replay."},
+    )
     verify: str = setting(
         "full", choices=("full", "fast"),
         help="Check of the shards at a first start: every hash, or sizes alone.",
@@ -137,6 +141,17 @@ class GuardSettings:
 
 
 @dataclass(frozen=True)
+class PlateauSettings:
+    """``[plateau]``: end the run when the held-out loss no longer falls."""
+
+    watch: str | None = setting(
+        None, choices=("loss", "new_token_loss"), help="off: the run has its planned length."
+    )
+    evaluations: int = setting(3, low=1, help="Evaluations in a row that bring too little.")
+    gain: float = setting(0.005, low=0.0, high=1.0, help="Share of the loss that is too little.")
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """``[run]``: how the run is carried out and written down; changes no result but by rounding."""
 
@@ -152,6 +167,7 @@ class RunSettings:
     recompute: bool = setting(False, help="Forget activations and compute them again: less memory.")
     log_steps: int = setting(10, low=1)
     eval_steps: int | None = setting(250, low=1, help="off: only at the end.")
+    eval_first: bool = setting(False, help="Also evaluate before the first step.")
     eval_tokens: int | None = setting(
         1_000_000, low=1, help="Held-out tokens read at each evaluation; off: all."
     )
@@ -179,10 +195,15 @@ class Pretrain:
     schedule: ScheduleSettings = ScheduleSettings()
     lora: LoraSettings = LoraSettings()
     trainable: TrainableSettings = TrainableSettings()
+    plateau: PlateauSettings = PlateauSettings()
     guard: GuardSettings = GuardSettings()
     run: RunSettings = RunSettings()
 
     def __post_init__(self) -> None:
+        for name, epochs in self.data.sources.items():
+            if not epochs >= 0:
+                raise RecipeError("a source cannot be read less than never",
+                                  where=f"data.sources.{name}", value=epochs)  # fmt: skip
         if self.data.batch_tokens % self.data.sequence_tokens:
             raise RecipeError(
                 "data.batch_tokens is no multiple of data.sequence_tokens",

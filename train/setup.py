@@ -22,6 +22,7 @@ from .distributed import World, spread
 from .folder import TOKENIZER_DEFINITIONS, load_config, load_model, weight_files
 from .heldout import heldout_loader
 from .lora import add_adapters, fill_adapter, freeze, merged, read_adapter
+from .mixture import make_loader
 from .model import Llama, build
 from .optim import Optimizers
 from .packing import order_key
@@ -41,12 +42,14 @@ class Progress:
         targets: targets seen.
         seconds: spent in steps, over all starts of the run.
         skipped: steps left out by the guard.
+        watched: what the plateau rule looks at, one value an evaluation.
     """
 
     step: int = 0
     targets: int = 0
     seconds: float = 0.0
     skipped: int = 0
+    watched: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -103,7 +106,10 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
         check_same_run(recipes.load(Pretrain, out / "recipe.toml"), recipe)
     check = "full" if restored is None and recipe.data.verify == "full" and world.main else "fast"
     shards = open_shards(shards_folder, verify="full" if check == "full" else "fast")
-    loader = Loader(shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed)
+    loader = make_loader(
+        shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed,
+        epochs=recipe.data.sources,
+    )  # fmt: skip
     lineage = describe_lineage(recipe, shards)
     if restored is not None:
         check_lineage(restored.state["lineage"], lineage, shards_folder)
