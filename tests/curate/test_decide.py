@@ -330,3 +330,18 @@ def test_good_chinese_sources_are_kept(realdata: Path, name: str, most: float) -
 def test_templated_lists_are_dropped(realdata: Path) -> None:
     verdicts = decide(signals_of(real_texts(realdata, "zh-zhihu-hot", 60)), Rules())
     assert np.mean(verdicts["kept"].to_numpy(zero_copy_only=False)) <= 0.05
+
+
+def test_code_may_repeat_its_lines_in_a_chinese_manual() -> None:
+    """Brackets and calls repeat in code; a page that is one block over and over still goes."""
+    note = "第{0}步：调用下面的函数，并检查它在第{0}组数据上的返回值是否正确。"
+    code = (
+        "```\nwith open(path) as stream:\n    value{0} = handle{0}(stream)\n    print(value)\n```"
+    )
+    manual = "\n".join(f"{note}\n{code}".format(step) for step in range(12))
+    block = "\n".join(f"{note}\n{code}".format(1) for _ in range(12))
+    table = signals_of([manual, block], script="mixed")
+    assert table["duplicate_line_char_fraction"][0].as_py() > 0.2
+    verdicts = decide(table, Rules()).to_pylist()
+    assert verdicts[0]["kept"], verdicts[0]
+    assert not verdicts[1]["kept"]
