@@ -28,7 +28,7 @@ from .balance import Balance
 from .budget import check_budget
 from .discover import IGNORED, STDIN, InputGroup, InputSpec, discover
 from .run_recipe import CurateRecipe
-from .runfolder import FOLDERS, entries, link_parts, numbered, sweep
+from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 
 CACHE_NAME: Final = ".cache"
 CACHE_BYTES: Final = 200 << 30
@@ -371,17 +371,17 @@ def write_run(
     """Link the parts into the run folder; the manifest comes last."""
     (out / manifest.NAME).unlink(missing_ok=True)
     sweep(out)
-    link_parts(out / "documents", numbered(steps.final, "kept.parquet", ".parquet"))
-    dropped = [(d.folder / "dropped.parquet", d.files["dropped.parquet"]) for d in steps.final]
-    dropped += [(d.folder / "dropped.parquet", "") for d in steps.ingested
-                if sum(n["documents"] for n in d.result["dropped"].values())]  # fmt: skip
-    link_parts(out / "dropped", [(p, f"part-{i:05d}.parquet") for i, (p, _) in enumerate(dropped)])
+    early = [d for d in steps.ingested if sum(n["documents"] for n in d.result["dropped"].values())]
     bad = [d for d in steps.ingested if sum(d.result["quarantined"].values())]
-    link_parts(out / "quarantine", numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"))
-    link_parts(out / "signals", numbered(steps.measured, "signals.parquet", ".parquet"))
-    found = [(steps.duplicates.folder / "documents.parquet", "documents.parquet")]\
-        if steps.duplicates else []  # fmt: skip
-    link_parts(out / "duplicates", found)
+    twins = steps.duplicates
+    parts = {
+        "documents": numbered(steps.final, "kept.parquet", ".parquet"),
+        "dropped": numbered([*steps.final, *early], "dropped.parquet", ".parquet"),
+        "quarantine": numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"),
+        "signals": numbered(steps.measured, "signals.parquet", ".parquet"),
+        "duplicates": [Part(twins, "documents.parquet", "documents.parquet")] if twins else [],
+    }
+    listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]
     with atomic_write(out / "recipe.toml", text=True) as stream:
         stream.write(recipe.dumps(settings))
     write_json(out / "funnel.json", funnel)
@@ -391,5 +391,5 @@ def write_run(
     counts = {"funnel": funnel, "seconds": progress.steps, "models": models_used,
               **settings.rule_sources()}  # fmt: skip
     made = manifest.build("run", recipe=recipe.to_table(settings), inputs=inputs,
-                          seed=settings.seed, counts=counts, parts=entries(out, {}))  # fmt: skip
+                          seed=settings.seed, counts=counts, parts=listed)  # fmt: skip
     manifest.write(out, made)

@@ -16,7 +16,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from yanmo import manifest
 from yanmo.errors import DataError, UsageError
@@ -30,19 +30,43 @@ STABLE: Final = (*FOLDERS, "funnel.json")
 _HALF: Final = re.compile(r"\.[a-z]+(\.(json|toml|html))?\.\d+\.(tmp|old)")  # as yanmo.files names
 
 
-def link_parts(folder: Path, parts: Sequence[tuple[Path, str]]) -> None:
-    """Replace ``folder`` by links (or copies) of files.
+class Part(NamedTuple):
+    """A file of a finished task, and its name in the run folder."""
+
+    done: Done
+    file: str
+    name: str
+
+
+def link_parts(out: Path, folder: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """Replace a folder of a run by links to (or copies of) files of the cache.
 
     Args:
-        folder: the folder to write.
-        parts: (file, its new name) pairs.
+        out: the run folder.
+        folder: its name there.
+        parts: the files.
+
+    Returns:
+        Their entries in the manifest.
+
+    Raises:
+        DataError: somebody wrote into a file since its task made it.
     """
-    with atomic_folder(folder) as temporary:
-        for path, name in parts:
+    with atomic_folder(out / folder) as temporary:
+        for part in parts:
+            path = part.done.folder / part.file
             try:
-                os.link(path, temporary / name)
+                os.link(path, temporary / part.name)
             except OSError:  # another file system, or one without hard links
-                shutil.copyfile(path, temporary / name)
+                shutil.copyfile(path, temporary / part.name)
+    entries = [manifest.part_entry(out, out / folder / part.name) for part in parts]
+    for part, entry in zip(parts, entries, strict=True):
+        if entry["sha256"] != part.done.files[part.file]:
+            shutil.rmtree(part.done.folder)
+            raise DataError("the file was written into from outside, and so was the cache",
+                            where=out / folder / part.name,
+                            fix="The same command makes it anew.")  # fmt: skip
+    return entries
 
 
 def sweep(out: Path) -> None:
@@ -55,22 +79,9 @@ def sweep(out: Path) -> None:
                 path.unlink()
 
 
-def numbered(done: Sequence[Done], name: str, suffix: str) -> list[tuple[Path, str]]:
-    """The file ``name`` of every task as ``part-00000<suffix>`` and so on."""
-    return [(d.folder / name, f"part-{i:05d}{suffix}") for i, d in enumerate(done)]
-
-
-def entries(out: Path, hashes: dict[str, str]) -> list[dict[str, Any]]:
-    """Manifest entries of all data files of a run, with hashes already known where possible."""
-    found = []
-    for name in FOLDERS:
-        for path in sorted((out / name).glob("*")):
-            key = path.relative_to(out).as_posix()
-            if key in hashes:
-                found.append({"path": key, "bytes": path.stat().st_size, "sha256": hashes[key]})
-            else:
-                found.append(manifest.part_entry(out, path))
-    return found
+def numbered(done: Sequence[Done], file: str, suffix: str) -> list[Part]:
+    """The same file of every task as ``part-00000<suffix>`` and so on."""
+    return [Part(d, file, f"part-{i:05d}{suffix}") for i, d in enumerate(done)]
 
 
 def open_run(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
