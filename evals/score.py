@@ -127,7 +127,8 @@ def load_scorer(path: str | Path, options: LoadOptions | None = None) -> Scorer:
     """Load a Hugging Face model folder.
 
     Args:
-        path: folder with ``config.json``, safetensors weights and a tokenizer.
+        path: folder with ``config.json``, safetensors weights and a tokenizer; or the run folder
+            of a training, whose model is taken.
         options: engine, dtype, device.
 
     Raises:
@@ -136,9 +137,11 @@ def load_scorer(path: str | Path, options: LoadOptions | None = None) -> Scorer:
     """
     options = options or LoadOptions()
     folder = Path(path)
+    if (folder / "model" / "config.json").is_file():
+        folder = folder / "model"
     if not (folder / "config.json").is_file():
         raise UsageError("no model folder (no config.json)", where=folder,
-                         fix="Give a Hugging Face model folder.")  # fmt: skip
+                         fix="Give a model folder, or a run of `yanmo train`.")  # fmt: skip
     if options.dtype not in DTYPES:
         raise UsageError("no such dtype", value=options.dtype,
                          fix=did_you_mean(options.dtype, DTYPES))  # fmt: skip
