@@ -27,7 +27,8 @@ PROMPTS: Final = ("清晨", "The garden")
 # About a minute on two cores; small batches, because a small model learns by steps, not by tokens.
 TRAINING: Final = (
     "model.preset=nano", "model.max_tokens=2048", "data.sequence_tokens=256",
-    "data.batch_tokens=1024", "epochs=1.5", "optimizer.lr=2e-3", "run.eval_steps=200", "run.save_steps=200", "run.log_steps=10",
+    "data.batch_tokens=1024", "epochs=1.5", "optimizer.lr=2e-3", "run.eval_steps=200",
+    "run.save_steps=200", "run.log_steps=10",
 )  # fmt: skip
 
 
