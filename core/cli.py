@@ -70,7 +70,8 @@ def root() -> None:
 
 
 @root.command()
-@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True,
+              help="Folder to write.")  # fmt: skip
 @workers_option
 @verbosity_options
 def demo(out: Path, workers: int) -> None:

@@ -247,4 +247,6 @@ def _escape(character: str) -> str:
         return "\\" + character
     if ord(character) < 0x20 or ord(character) == 0x7F:
         return f"\\u{ord(character):04x}"
+    if 0xD800 <= ord(character) <= 0xDFFF:  # a byte of a file name that is no text; TOML has none
+        return f"\\\\x{ord(character) & 0xFF:02x}"
     return character

@@ -79,7 +79,7 @@ def _run(options: dict[str, Any], *forced: str) -> None:
     if options["dry_run"]:
         from yanmo.recipe import dumps
 
-        from .pipeline import plan
+        from .intake import plan
 
         found = plan(settings, options["out"])
         told = "# Would read {files} files with {bytes} bytes in {tasks} tasks; {ignored} ignored."
@@ -206,9 +206,12 @@ def verify(folder: Path, as_json: bool) -> None:
 
 @shards.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="Document.")
-@click.option("--documents", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--first", type=click.IntRange(0), default=0, show_default=True,
+              help="First document, from 0.")  # fmt: skip
+@click.option("--documents", type=click.IntRange(1), default=3, show_default=True,
+              help="How many documents.")  # fmt: skip
+@click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True,
+              help="Tokens shown of each.")  # fmt: skip
 @json_option
 @verbosity_options
 def peek(folder: Path, first: int, documents: int, max_tokens: int, as_json: bool) -> None:

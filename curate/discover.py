@@ -115,6 +115,8 @@ def discover(
     """
     if not inputs:
         raise UsageError("no input", fix="Give a file, folder, glob or URL, or - for stdin.")
+    if sum(spec.path == STDIN for spec in inputs) > 1:
+        raise UsageError("stdin is named twice", where=STDIN, fix="It can be read once.")
     groups: list[InputGroup] = []
     seen: dict[tuple[str, str], str] = {}
     for spec in inputs:

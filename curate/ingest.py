@@ -130,4 +130,6 @@ class _Parts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is None and not self.names:  # no document is a part too: all steps and readers run
+            self._writer = self._next()
         self._finish(kind, error, trace)

@@ -9,28 +9,25 @@ moved threshold redoes `decide` and what follows from it, and copies only the pa
 changed.
 """
 
-import dataclasses
-import shutil
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from yanmo import manifest, models, recipe
-from yanmo.errors import ModelMissing, UsageError
+from yanmo.errors import ModelMissing
 from yanmo.files import atomic_write, exclusive, write_json
 from yanmo.progress import track
 from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 
 from .balance import Balance
 from .budget import check_budget
-from .discover import IGNORED, STDIN, InputGroup, InputSpec, discover
+from .discover import InputGroup
+from .intake import CACHE_NAME, find_inputs, ingest_tasks
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 
-CACHE_NAME: Final = ".cache"
 CACHE_BYTES: Final = 200 << 30
 NO_MODEL: Final = (
     "The model lid.176 is not here, so scripts alone decided languages: "
@@ -102,12 +99,11 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     from .run_report import write_report
 
     start = time.monotonic()
-    refuse_foreign_folder(out)
-    refuse_own_output(settings.input, out)
+    groups = find_inputs(settings, out)
     with exclusive(out / CACHE_NAME), Workers(workers) as pool:
         progress = Progress(out / CACHE_NAME, pool, quiet)
         identities = Identities(progress.cache / "identities.json", rehash=rehash)
-        steps = run_steps(settings, progress, identities)
+        steps = run_steps(groups, settings, progress, identities)
         balance = balance_of(steps)
         balance.check()
         write_run(out, settings, steps, balance.funnel(), progress)
@@ -118,28 +114,11 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report, notes)
 
 
-def plan(settings: CurateRecipe, out: Path) -> dict[str, Any]:
-    """What :func:`run_recipe` would do; nothing is written and no input is opened.
-
-    Returns:
-        ``{"recipe", "files", "bytes", "ignored", "tasks", "out"}``: files to read and their stored
-        bytes, files of unknown format, read tasks.
-
-    Raises:
-        UsageError: as :func:`run_recipe`.
-    """
-    refuse_foreign_folder(out)
-    refuse_own_output(settings.input, out)
-    groups = discover(settings.input, options=settings.read)
-    files = [file for group in groups for file in group.files]
-    known = [file.size or 0 for file in files if file.format != IGNORED]
-    return {"recipe": recipe.to_table(settings), "files": len(known), "bytes": sum(known),
-            "ignored": len(files) - len(known), "tasks": len(groups), "out": str(out)}  # fmt: skip
-
-
-def run_steps(settings: CurateRecipe, progress: Progress, identities: Identities) -> "Steps":
+def run_steps(
+    groups: Sequence[InputGroup], settings: CurateRecipe, progress: Progress, identities: Identities
+) -> "Steps":
     """Run every task of a recipe, step after step."""
-    ingested = progress.run(ingest_tasks(settings, progress.cache, identities))
+    ingested = progress.run(ingest_tasks(groups, settings, progress.cache, identities))
     identities.save()
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
@@ -149,70 +128,6 @@ def run_steps(settings: CurateRecipe, progress: Progress, identities: Identities
     duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
     final = settle(progress, cleaned, verdicts, duplicates, settings)
     return Steps(ingested, cleaned, measured, final, duplicates)
-
-
-def refuse_foreign_folder(out: Path) -> None:
-    """Refuse to write into a folder that holds what is not ours."""
-    if out.exists() and not out.is_dir():
-        raise UsageError("--out is a file", where=out, fix="Give a folder.")
-    ours = {CACHE_NAME, "manifest.json", "recipe.toml", "funnel.json", "report.html", *FOLDERS}
-    foreign = sorted(p.name for p in out.iterdir() if p.name not in ours) if out.exists() else []
-    foreign = [name for name in foreign if not name.startswith(".")]
-    if foreign:
-        raise UsageError("--out holds other files", where=out, value=foreign[:5],
-                         fix="Give a new folder, or one that a run wrote.")  # fmt: skip
-
-
-def refuse_own_output(inputs: Sequence[InputSpec], out: Path) -> None:
-    """Refuse an output folder inside an input: the next run would read what this one wrote."""
-    for spec in inputs:
-        root = Path(spec.path.partition("*")[0]).expanduser()
-        if spec.path != STDIN and root.is_dir() and out.resolve().is_relative_to(root.resolve()):
-            raise UsageError("--out lies inside the input", where=out, value=spec.path,
-                             fix="Give a folder beside it.")  # fmt: skip
-
-
-def ingest_tasks(settings: CurateRecipe, cache: Path, identities: Identities) -> list[Task]:
-    """One task for each big file and for each group of small ones."""
-    groups = discover([_spooled(spec, cache) for spec in settings.input], options=settings.read)
-    return [_ingest(group, settings, identities) for group in groups]
-
-
-def _ingest(group: InputGroup, settings: CurateRecipe, identities: Identities) -> Task:
-    local = [file for file in group.files if "://" not in file.path]
-    # Files of an unknown format are counted by size and never opened.
-    known = iter(identities.identify(Path(f.path) for f in local if f.format != IGNORED))
-    inputs = [Input(Path(f.path), "") if f.format == IGNORED else next(known) for f in local]
-    parameters = {
-        # The place of a local file is no part of the key; its name and content are.
-        "files": [{**asdict(f), "path": "" if f in local else f.path} for f in group.files],
-        "remote": [remote_identity(f.path) for f in group.files if f not in local],
-        "read": recipe.to_table(settings.read),
-        "extract": recipe.to_table(settings.extract),
-        "part_bytes": settings.output.part_bytes,
-        "limit": settings.limit,
-    }
-    return Task("ingest", "yanmo.curate.ingest:ingest_files", tuple(inputs), parameters)
-
-
-def remote_identity(url: str) -> str:
-    """What identifies a file of another file system: its ETag, or size and time of change."""
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(url)
-    info = system.info(path)
-    return str(info.get("ETag") or (info.get("size"), info.get("mtime"), info.get("LastModified")))
-
-
-def _spooled(spec: InputSpec, cache: Path) -> InputSpec:
-    """Standard input as a file of the cache: tasks run in other processes, and more than once."""
-    if spec.path != STDIN:
-        return spec
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / "stdin"
-    with path.open("wb") as stream:
-        shutil.copyfileobj(sys.stdin.buffer, stream, 1 << 20)
-    return dataclasses.replace(spec, path=str(path), source=spec.source or "stdin")
 
 
 def language_model() -> tuple[Input, ...]:

@@ -39,5 +39,6 @@ def command(*arguments: object, stdin: bytes = b"", encoding: str = "utf-8") -> 
             code = ended.code
         out.flush()
         err.flush()
-    written = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))  # type: ignore[attr-defined]
+    encoding = "utf-8" if encoding == "ascii" else encoding  # click takes ASCII for a mistake
+    written = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))
     return Ended(code, *written)
