@@ -126,7 +126,7 @@ def _show(out: Path, results: dict[str, Any], seconds: float) -> None:
     _, losses = _curve(out)
     training, bits = results["training"], results["bits"]
     loss = f"loss {losses[0]:.2f} → {losses[-1]:.2f} over {training['tokens']:,} tokens"
-    texts = [row["text"] for row in results["text"]["samples"]]
+    texts = [row["prompt"] + row["text"] for row in results["text"]["samples"]]
     score = _score_text(results["score"])
     held = (
         f"{bits['bits_per_byte']:.3f} bits per byte, {bits['bits_per_character']:.3f} per "
