@@ -133,7 +133,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = root.main(standalone_mode=False)
+        code = root.main(prog_name="yanmo", standalone_mode=False)
     except YanmoError as error:
         _complain(error)
     except click.exceptions.Abort as error:
