@@ -50,6 +50,11 @@ DROPPED_SCHEMA: Final = pa.schema(
 # cut by rows alone, so the bytes depend on the rows and not on who wrote them.
 ROW_GROUP_ROWS: Final = 1024
 ZSTD_LEVEL: Final = 3
+# Columns with few distinct values. A dictionary of texts or ids is built, found too large and
+# thrown away: on 149 MB of Chinese documents, reading took 0.83 s with it and 0.25 s without.
+_REPETITIVE: Final = frozenset(
+    ("source", "licence", "lang", "script", "encoding", "step", "rule", "how", "route")
+)
 
 
 def document_id(source: str, origin: str) -> str:
@@ -58,6 +63,16 @@ def document_id(source: str, origin: str) -> str:
     96 bits: among ten million documents two are equal with a chance of about 1e-15.
     """
     return xxhash.xxh3_128_hexdigest(f"{source}\0{origin}".encode())[:24]
+
+
+def _parquet_options(schema: pa.Schema, *, intermediate: bool) -> dict[str, Any]:
+    """How a part is encoded: a function of its schema, so that equal rows give equal bytes."""
+    compression = (
+        {"compression": "lz4"}
+        if intermediate
+        else {"compression": "zstd", "compression_level": ZSTD_LEVEL}
+    )
+    return {**compression, "use_dictionary": [n for n in schema.names if n in _REPETITIVE]}
 
 
 def write_part(path: str | Path, table: pa.Table) -> dict[str, Any]:
@@ -71,10 +86,9 @@ def write_part(path: str | Path, table: pa.Table) -> dict[str, Any]:
         pq.write_table(
             table.combine_chunks(),
             stream,
-            compression="zstd",
-            compression_level=ZSTD_LEVEL,
             row_group_size=ROW_GROUP_ROWS,
             store_schema=True,
+            **_parquet_options(table.schema, intermediate=False),
         )
     return {"rows": table.num_rows, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
@@ -83,10 +97,18 @@ class PartWriter:
     """Write one Parquet part batch by batch, cut into fixed row groups (bounded memory).
 
     The file appears under its name only if the ``with`` block ends without an error.
+
+    Args:
+        path: the file.
+        schema: its columns; what is written is cast to it.
+        intermediate: a later step reads the part and nobody else does: LZ4 instead of zstd (149 MB
+            of Chinese documents are written in 0.35 s instead of 0.76, and read in 0.16 instead of
+            0.25; the file has 81 MB instead of 50).
     """
 
-    def __init__(self, path: str | Path, schema: pa.Schema) -> None:
+    def __init__(self, path: str | Path, schema: pa.Schema, *, intermediate: bool = False) -> None:
         self.path, self.schema, self.rows = Path(path), schema, 0
+        self._options = _parquet_options(schema, intermediate=intermediate)
         self._buffered: list[pa.Table] = []
         self._buffered_rows = 0
 
@@ -95,8 +117,7 @@ class PartWriter:
         self._writer = pq.ParquetWriter(
             self._atomic.__enter__(),
             self.schema,
-            compression="zstd",
-            compression_level=ZSTD_LEVEL,
+            **self._options,
         )
         return self
 

@@ -82,7 +82,7 @@ def decide_part(inputs: list[Path], parameters: Mapping[str, Any], out: Path) ->
     rules = from_table(Rules, parameters.get("rules", {}), where="rules")
     rows = kept = 0
     totals: dict[str, dict[str, int]] = {"dropped": {}, "failed": {}}
-    with PartWriter(out / VERDICTS_FILE, VERDICTS) as writer:
+    with PartWriter(out / VERDICTS_FILE, VERDICTS, intermediate=True) as writer:
         for batch in iterate(inputs, columns=signal_columns()):
             verdicts = decide(batch, rules)
             writer.write(verdicts)

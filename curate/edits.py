@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .characters import two_stage
 from .utf8 import Bounds, Bytes, Codes, kernel
 
 RULES: Final = (
@@ -110,8 +111,7 @@ def table() -> tuple[Blocks, Blocks]:
     for start, end in _WIDE:
         flat[start:end] = _IS_WIDE
     flat[0x200D], flat[0x200C] = _IS_JOINER, _IS_NON_JOINER
-    blocks, index = np.unique(flat.reshape(-1, 256), axis=0, return_inverse=True)
-    return index.reshape(-1).astype(np.uint8), np.ascontiguousarray(blocks)
+    return two_stage(flat)
 
 
 def _fill_properties(flat: Blocks) -> None:

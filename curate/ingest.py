@@ -109,7 +109,7 @@ class _Parts:
         self._finish(None, None, None)
         self.names.append(f"documents-{len(self.names):05d}.parquet")
         self._bytes = 0
-        return PartWriter(self.out / self.names[-1], SCHEMA).__enter__()
+        return PartWriter(self.out / self.names[-1], SCHEMA, intermediate=True).__enter__()
 
     def _finish(
         self,

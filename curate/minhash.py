@@ -76,7 +76,7 @@ def signature_part(inputs: list[Path], parameters: dict[str, Any], out: Path) ->
     """
     schema = signature_schema(parameters)
     rows = tokens = empty = 0
-    with PartWriter(out / "signatures.parquet", schema) as writer:
+    with PartWriter(out / "signatures.parquet", schema, intermediate=True) as writer:
         for batch in iterate(inputs, columns=[*MEMBER_COLUMNS, "text"]):
             values, n_tokens = signatures(
                 batch.column("text"),

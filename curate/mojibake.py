@@ -118,12 +118,13 @@ def _suspects(codes: Codes, bounds: Bounds, own: Masks, behind: Masks, flags: Fl
                     break
                 ligature = False
             if code < 0x80:
-                if bad_here and code == 0x20 and own[code] & bad_here:
-                    flags[document] = True
-                    break
-                bad_here = np.uint16(0)
+                if bad_here:
+                    if code == 0x20 and own[code] & bad_here:
+                        flags[document] = True
+                        break
+                    bad_here = np.uint16(0)
                 continue
-            if code >= 0x10000:
+            if 0x4E00 <= code < 0xA000 or code >= 0x10000:  # hanzi and the planes tell nothing
                 bad_here = np.uint16(0)
                 continue
             mask = own[code]

@@ -113,7 +113,7 @@ def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     language = from_table(LanguageOptions, parameters.get("language", {}), where="language")
     identifier = Identifier(language, model=inputs[1] if len(inputs) > 1 else None)
     total = Edits()
-    with PartWriter(out / "documents.parquet", SCHEMA) as writer:
+    with PartWriter(out / "documents.parquet", SCHEMA, intermediate=True) as writer:
         for batch in iterate([part], batch_rows=BATCH_ROWS):
             text, edits = normalize(batch.column("text"), options, where=part)
             _add(total, edits)

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .characters import two_stage
 from .utf8 import Bounds, Codes, kernel
 from .variants import variants
 
@@ -75,8 +76,7 @@ def table() -> tuple[Blocks, Blocks]:
     flat[[0x3005, 0x3006, 0x3007]] = HANI  # 々〆〇
     for script, members in zip((HANS, HANT), variants(), strict=True):
         flat[[ord(character) for character in members]] = script
-    blocks, index = np.unique(flat.reshape(-1, 256), axis=0, return_inverse=True)
-    return index.reshape(-1).astype(np.uint8), np.ascontiguousarray(blocks)
+    return two_stage(flat)
 
 
 def _script_of(character: str) -> int:
@@ -109,14 +109,19 @@ def _count_tokens(
 ) -> None:
     for document in range(len(bounds) - 1):
         before = 0
+        tokens = np.zeros(counts.shape[1], np.int64)
         for i in range(bounds[document], bounds[document + 1]):
             code = codes[i]
-            if code == 0x27 or code == 0x2019 or 0x300 <= code < 0x370:
+            script = np.int64(blocks[index[code >> 8], code & 255])
+            alone = HANI <= script <= KANA or script == _THAI
+            if script == before and not alone:
+                continue  # inside a word or a gap, as most characters are
+            if script == 0 and (code == 0x27 or code == 0x2019 or 0x300 <= code < 0x370):
                 continue  # an apostrophe or a combining mark does not end a word
-            script = blocks[index[code >> 8], code & 255]
-            if script != 0 and (script != before or HANI <= script <= KANA or script == _THAI):
-                counts[document, script] += 1
+            if script != 0:
+                tokens[script] += 1
             before = script
+        counts[document] = tokens
 
 
 def share_of_hanzi(counts: Tokens) -> npt.NDArray[np.float64]:
