@@ -38,6 +38,10 @@ CHINESE: Final = ("zh", "yue", "wuu")
 """lid.176's names for written Chinese, Cantonese and Wu."""
 UNDETERMINED: Final = "und"
 MODEL_NAME: Final = "lid.176"
+NO_MODEL: Final = (
+    "The model lid.176 is not here, so scripts alone decided languages: "
+    "`yanmo models fetch lid.176`."
+)
 
 _LABEL: Final = "__label__"
 # What a script says without the model: those that one language owns.

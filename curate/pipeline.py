@@ -25,14 +25,11 @@ from .balance import Balance
 from .budget import check_budget
 from .discover import InputGroup
 from .intake import CACHE_NAME, find_inputs, ingest_tasks
+from .language import NO_MODEL
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 
 CACHE_BYTES: Final = 200 << 30
-NO_MODEL: Final = (
-    "The model lid.176 is not here, so scripts alone decided languages: "
-    "`yanmo models fetch lid.176`."
-)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from yanmo.documents import part_paths
 from yanmo.files import atomic_write
 from yanmo.report import Page, Table, show
 
+from .language import NO_MODEL
 from .run_search import search_markup
 from .run_signals import signal_charts
 from .runfolder import open_run
@@ -41,7 +42,10 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     manifest, funnel = open_run(run)
     counts = manifest["counts"]
     dropped, documents = _scan(run / "dropped"), _scan(run / "documents")
-    page = Page("yanmo · corpus run", lead=_lead(funnel, manifest["created"]), language=language)
+    lead = _lead(funnel, manifest["created"])
+    if not counts.get("models", {}):
+        lead += f" {NO_MODEL}"
+    page = Page("yanmo · corpus run", lead=lead, language=language)
     _funnel_section(page, funnel)
     page.add_heading("Why was this page dropped?", anchor="why")
     page.add_svg(search_markup(dropped, run / "duplicates" / "documents.parquet"))

@@ -108,7 +108,7 @@ def _count_tokens(
     codes: Codes, bounds: Bounds, index: Blocks, blocks: Blocks, counts: Tokens
 ) -> None:
     for document in range(len(bounds) - 1):
-        before = 0
+        before = np.int64(0)
         tokens = np.zeros(counts.shape[1], np.int64)
         for i in range(bounds[document], bounds[document + 1]):
             code = codes[i]

@@ -141,6 +141,16 @@ def test_only_so_many_are_listed(run: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (len(data["rows"]), data["total"]) == (2, 3)
 
 
+def test_it_says_whether_the_language_model_was_there(run: Path, tmp_path: Path) -> None:
+    for models_used, told in (({}, True), ({"lid.176.ftz": "0" * 64}, False)):
+        folder = shutil.copytree(run, tmp_path / str(told), ignore=lambda *_: [".cache"])
+        made = manifest.read(folder)
+        made["counts"]["models"] = models_used
+        manifest.write(folder, made)
+        html = write_report(folder).read_text(encoding="utf-8")
+        assert ("lid.176 is not here" in html) is told
+
+
 def test_made_again_it_is_the_same(run: Path) -> None:
     before = (run / "report.html").read_bytes()
     assert write_report(run) == run / "report.html"
