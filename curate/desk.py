@@ -111,6 +111,7 @@ class Desk:
                 row["content"], http_charset=row["http_charset"], media=row["media"]
             )
             row["markup"], row["encoding"] = decoded.text, decoded.encoding
+            row["meta"] = _with_field(row["meta"], "encoding", decoded.reason())
             label = f"{decoded.encoding} ({decoded.encoding_source})"
             self.encodings[label] = self.encodings.get(label, 0) + 1
         row["text"] = None
@@ -124,8 +125,7 @@ class Desk:
             change = len(extracted.text) - len(markup)
             self.added += max(0, change)
             self.removed += max(0, -change)
-            if extracted.title:
-                row["meta"] = _with_title(row["meta"], extracted.title)
+            row["meta"] = _with_field(row["meta"], "title", extracted.title)
         elif extracted.status == "empty":
             self.removed += len(markup)
             self._drop(row, EMPTY, 0)
@@ -154,8 +154,11 @@ class Desk:
         )  # fmt: skip
 
 
-def _with_title(meta: str, title: str) -> str:
-    fields = json.loads(meta)
-    if "title" in fields:
+def _with_field(meta: str, name: str, value: Any) -> str:
+    """Add a field that has a value and that the input does not have itself."""
+    if not value:
         return meta
-    return json.dumps({**fields, "title": title}, ensure_ascii=False, separators=(",", ":"))
+    fields = json.loads(meta)
+    if name in fields:
+        return meta
+    return json.dumps({**fields, name: value}, ensure_ascii=False, separators=(",", ":"))

@@ -1,5 +1,6 @@
 """Why is this document here, or not: everything a run knows of one document."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,27 @@ def _signals(run: Path, identity: str) -> dict[str, Any]:
     return table.row(0, named=True) if table.height else {}
 
 
+def _encoding_lines(found: Mapping[str, Any]) -> list[str]:
+    """How the bytes were read, where that was a choice."""
+    reason = json.loads(found.get("meta") or "{}").get("encoding")
+    if not isinstance(reason, dict) or "source" not in reason:  # the input's own field
+        return []
+    line = f"read as {found['encoding']} ({reason['source']})"
+    if "score" in reason:
+        line += f", score {reason['score']:.2f}"
+    if "runner_up" in reason:
+        line += f"; next best {reason['runner_up']}, {reason['runner_up_score']:.2f}"
+    if "replaced" in reason:
+        line += f"; {reason['replaced']} undecodable"
+    return [line]
+
+
 def render(found: dict[str, Any]) -> str:
     """The findings for a person."""
     lines = [f"{found['id']}  {found['outcome']}", f"from {found['origin']}"]
     if found.get("url"):
         lines.append(found["url"])
+    lines += _encoding_lines(found)
     if found["outcome"] == "dropped":
         lines.append(f"dropped at step {found['step']} by {found['rule']}")
         if found["value"] is not None and found["threshold"] is not None:
