@@ -62,8 +62,9 @@ DETECTOR_WORD, VALID_PRIOR, WEAK_LABEL = 0.2, 0.8, 0.5
 proven, and of ISO-8859-1 in the HTTP header, where a label has 1."""
 
 GOOD: Final = 0.6
-"""A declared encoding with this score is not put to the test against codecs nobody proposes. Of
-readings known to be right 5 % score less, of readings known to be wrong none so much."""
+"""A declared encoding with this score is not put to the test against codecs nobody proposes. If it
+were declared, 5 % of 383 right readings of the measured files would score less, and 2 % of 5614
+readings in the codec of another script so much, nearly all with one to six foreign characters."""
 
 RUBBISH: Final = 0.25
 """Below this nothing reads like text, and the first label, else UTF-8, is believed. Compressed data

@@ -15,6 +15,9 @@ Only what is not ASCII is judged. A reading of ``n`` foreign characters has the 
 
 The score of a candidate is ``(n q + K prior) / (n + K) + bonus``: the word of a label is worth
 ``K = 4`` good characters and, where two readings are equally good, ``bonus``.
+
+Source: round numbers set before the first trial, not fitted. docs/charsets.md says what was changed
+after seeing which file; halving or doubling any one changes at most one file of a set.
 """
 
 import codecs
