@@ -1,6 +1,6 @@
 """Exact duplicates: documents whose texts are equal, by their 128-bit hash. Tasks over files.
 
-exact_part     document table, signals (+ verdicts)  -> members.parquet, hashes.npy, rows.npy
+exact_part     document table, signals (+ verdicts)  -> members.parquet, hashes.npy, alive.npy
 exact_groups   these of all parts                    -> documents.parquet, alive-*.npy
 """
 
@@ -15,14 +15,8 @@ import pyarrow.parquet as pq
 from yanmo.documents import write_part
 from yanmo.errors import DataError
 
-from .clusters import (
-    MEMBER_COLUMNS,
-    duplicates_table,
-    group_bounds,
-    keep_order,
-    read_alive,
-    read_members,
-)
+from .clusters import duplicates_table, group_bounds, read_alive
+from .keep import MEMBER_COLUMNS, check_field, keep_order, read_members, write_members
 from .signals import TEXT_HASH
 
 U64 = npt.NDArray[np.uint64]
@@ -34,7 +28,7 @@ def exact_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     Args:
         inputs: the part (document table), its signals (with the text hashes), and optionally
             who takes part (:func:`yanmo.curate.clusters.read_alive`).
-        parameters: none.
+        parameters: ``keep``, needed for ``highest:<field>`` alone.
         out: folder to write.
 
     Returns:
@@ -53,7 +47,8 @@ def exact_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
                         value=(len(alive), members.num_rows))  # fmt: skip
     np.save(out / "alive.npy", alive)
     np.save(out / "hashes.npy", read_text_hashes(inputs[1])[alive])
-    write_part(out / "members.parquet", members.filter(pa.array(alive)))
+    write_members(out / "members.parquet", members.filter(pa.array(alive)),
+                  keep=parameters.get("keep", ""), sources=inputs[:2], alive=alive)  # fmt: skip
     return {"rows": len(alive), "documents": int(alive.sum())}
 
 
@@ -75,8 +70,12 @@ def exact_groups(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
 
     Returns:
         ``{"documents", "clusters", "clustered", "removed", "largest"}``.
+
+    Raises:
+        UsageError: ``keep`` names a field that no document has.
     """
     parts = len(inputs) // 3
+    check_field(inputs[parts : 2 * parts], parameters["keep"])
     hashes = np.concatenate([np.load(path) for path in inputs[:parts]])
     order = np.lexsort((hashes[:, 1], hashes[:, 0]))
     ordered = hashes[order]

@@ -1,15 +1,16 @@
 """Near duplicates: signatures of parts, band files of parts, pairs of a band. Tasks over files.
 
     signature_part    document table                     signatures.parquet
-    band_part         signatures.parquet, who is in      members.parquet, signatures.npy, band-*.npy
-    reduce_band       one band and signatures, all parts edges.npy
+    band_part         signatures.parquet, who is in      members.parquet, sketches.bin, bounds.npy,
+                                                         band-*.npy
+    reduce_band       one band and sketches, all parts   edges.npy
     clusters.cluster  edges of all bands                 documents.parquet
 
 Documents are numbered over all parts in order, rows in order, those in only. Two documents that
-agree in all rows of a band are a candidate pair; at similarity ``s`` they are found with
-probability ``1 - (1 - s^rows)^bands``. A group of equal band hashes becomes stars, not cliques: its
-first document is compared with the others, those that resemble it (``min_jaccard``, estimated from
-the whole signatures) are its leaves, the rest go on among themselves.
+agree in all rows of a band are a candidate pair; at similarity ``s`` of their token shingles they
+are found with probability ``1 - (1 - s^rows)^bands``. A group of equal band hashes becomes stars,
+not cliques: a document is linked to the first one of the group that it resembles
+(:mod:`yanmo.curate.resemble`); one that resembles none is the centre of a new star.
 """
 
 import json
@@ -22,27 +23,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from yanmo.documents import PartWriter, iterate, write_part
+from yanmo.documents import PartWriter, iterate
 from yanmo.errors import DataError
 
-from .clusters import (
-    MEMBER_COLUMNS,
-    SignatureParts,
-    batches,
-    group_bounds,
-    least_matches,
-    read_alive,
-)
+from .clusters import group_bounds, read_alive
+from .keep import MEMBER_COLUMNS, write_members
+from .resemble import SKETCH, SketchParts, lead, sketches
 from .sketch import band_hashes, signatures
-from .utf8 import kernel
 
 SCHEME: Final = "affine32"
 SKETCH_KEYS: Final = ("shingle_tokens", "permutations", "seed")
 METADATA_KEY: Final = b"yanmo.minhash"
 BAND_DTYPE: Final = np.dtype([("hash", "<u8"), ("row", "<u4")])
 
-# Centres tried in one group of equal band hashes. Documents that resemble none of them are not
-# linked by this band; a group holds that many unlike documents only by boilerplate.
+# Centres that a document of a group of equal band hashes is compared with. Only boilerplate gives
+# a group more that are all unlike; what one band misses there, the others find.
 MAX_CENTRES: Final = 32
 
 U32 = npt.NDArray[np.uint32]
@@ -51,7 +46,8 @@ I64 = npt.NDArray[np.int64]
 
 def signature_schema(parameters: dict[str, Any]) -> pa.Schema:
     """Schema of ``signatures.parquet``; its metadata says how the signatures were made."""
-    made = {"scheme": SCHEME, **{name: parameters[name] for name in SKETCH_KEYS}}
+    made = {"scheme": SCHEME, "sketch": SKETCH}
+    made |= {name: parameters[name] for name in SKETCH_KEYS}
     fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
@@ -59,12 +55,13 @@ def signature_schema(parameters: dict[str, Any]) -> pa.Schema:
         pa.field("n_chars", pa.int64(), nullable=False),
         pa.field("n_tokens", pa.int64(), nullable=False),
         pa.field("signature", pa.binary(4 * parameters["permutations"]), nullable=False),
+        pa.field("sketch", pa.large_binary(), nullable=False),
     ]
     return pa.schema(fields, metadata={METADATA_KEY: json.dumps(made, sort_keys=True)})
 
 
 def signature_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
-    """MinHash signatures of one part: ``signatures.parquet``.
+    """MinHash signatures and sketches of one part: ``signatures.parquet``.
 
     Args:
         inputs: the part (document table).
@@ -87,6 +84,7 @@ def signature_part(inputs: list[Path], parameters: dict[str, Any], out: Path) ->
             columns = {name: batch.column(name) for name in MEMBER_COLUMNS}
             columns["n_tokens"] = pa.array(n_tokens)
             columns["signature"] = _as_binary(values)
+            columns["sketch"] = _as_ragged(*sketches(batch.column("text")))
             table = pa.table([columns[name] for name in schema.names], schema.names)
             writer.write(table)
             rows += len(n_tokens)
@@ -101,40 +99,46 @@ def _as_binary(values: U32) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(width, len(values), [None, data])
 
 
-def read_signatures(path: Path, parameters: dict[str, Any]) -> tuple[pa.Table, U32]:
-    """Read ``signatures.parquet``.
+def _as_ragged(values: U32, bounds: I64) -> pa.Array:
+    data = pa.py_buffer(np.ascontiguousarray(values, "<u4"))
+    offsets = pa.py_buffer(4 * bounds)
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1,
+                                            [None, offsets, data])  # fmt: skip
 
-    Returns:
-        All columns but the signature, and the signatures (uint32 ``[rows, permutations]``).
+
+def check_signatures(path: Path, parameters: dict[str, Any]) -> None:
+    """Refuse a ``signatures.parquet`` that was made with other settings.
 
     Raises:
-        DataError: the file was made with other parameters.
+        DataError: it was.
     """
-    table = pq.read_table(path)
     wanted = signature_schema(parameters).metadata[METADATA_KEY]
-    made = (table.schema.metadata or {}).get(METADATA_KEY)
+    made = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
     if made != wanted:
         raise DataError("the signatures were made with other settings", where=path,
                         value=made and made.decode(),
                         fix=f"Expected {wanted.decode()}.")  # fmt: skip
-    column = table.column("signature").combine_chunks()
-    data = column.buffers()[1]
-    width = parameters["permutations"]
-    flat = np.frombuffer(data or b"", "<u4")[column.offset * width :][: len(column) * width]
-    return table.drop_columns(["signature"]), flat.reshape(-1, width)
+
+
+def _signature_values(column: pa.Array, width: int) -> U32:
+    flat = np.frombuffer(column.buffers()[1] or b"", "<u4")
+    return flat[column.offset * width :][: len(column) * width].reshape(-1, width)
 
 
 def band_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Band hashes of one part, sorted, and what later steps need of its documents.
 
-    Writes ``band-00.npy`` … (BAND_DTYPE, sorted by hash, then row), ``signatures.npy`` and
-    ``members.parquet``, all of the documents that take part, numbered from 0. Documents without
-    tokens have nothing to compare and are in no band.
+    Writes ``band-00.npy`` … (BAND_DTYPE, sorted by hash, then row), the sketches (``sketches.bin``,
+    ``bounds.npy``: :class:`yanmo.curate.resemble.SketchParts`) and ``members.parquet``, all of the
+    documents that take part, numbered from 0. Documents without tokens have nothing to compare and
+    are in no band.
 
     Args:
         inputs: ``signatures.parquet``, then optionally who takes part
-            (:func:`yanmo.curate.clusters.read_alive`).
-        parameters: those of the signatures, and ``bands`` (it divides ``permutations``).
+            (:func:`yanmo.curate.clusters.read_alive`), then, for the policy ``highest:<field>``,
+            the document table and the signals of the part.
+        parameters: those of the signatures, ``bands`` (it divides ``permutations``), and optionally
+            ``keep``.
         out: folder to write.
 
     Returns:
@@ -143,23 +147,46 @@ def band_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
     Raises:
         DataError: made with other settings, or the files differ in their rows.
     """
-    members, values = read_signatures(inputs[0], parameters)
-    for path in inputs[1:]:
-        alive = read_alive(path)
-        if len(alive) != members.num_rows:
-            raise DataError("not as many rows as signatures", where=path, value=len(alive),
-                            fix=f"Expected {members.num_rows}.")  # fmt: skip
-        members, values = members.filter(pa.array(alive)), values[alive]
-    np.save(out / "signatures.npy", values)
-    write_part(out / "members.parquet", members.select(list(MEMBER_COLUMNS)))
-    rows = np.flatnonzero(pc.greater(members.column("n_tokens"), 0).to_numpy())
-    hashes = band_hashes(values[rows], bands=parameters["bands"])
-    for band, column in enumerate(hashes):
+    check_signatures(inputs[0], parameters)
+    rows = pq.read_metadata(inputs[0]).num_rows
+    alive = read_alive(inputs[1]) if len(inputs) > 1 else np.ones(rows, np.bool_)
+    if len(alive) != rows:
+        raise DataError("not as many rows as signatures", where=inputs[1], value=len(alive),
+                        fix=f"Expected {rows}.")  # fmt: skip
+    members, sizes, hashes = _take_part(inputs[0], alive, parameters, out / "sketches.bin")
+    np.save(out / "bounds.npy", np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+    write_members(out / "members.parquet", members, keep=parameters.get("keep", ""),
+                  sources=inputs[2:], alive=alive)  # fmt: skip
+    found = np.flatnonzero(pc.greater(members.column("n_tokens"), 0).to_numpy())
+    for band, column in enumerate(hashes[:, found]):
         order = np.argsort(column, kind="stable")
-        entries = np.empty(len(rows), BAND_DTYPE)
-        entries["hash"], entries["row"] = column[order], rows[order]
+        entries = np.empty(len(found), BAND_DTYPE)
+        entries["hash"], entries["row"] = column[order], found[order]
         np.save(out / band_name(band), entries)
-    return {"documents": len(values), "without_tokens": len(values) - len(rows)}
+    return {"documents": len(sizes), "without_tokens": len(sizes) - len(found)}
+
+
+def _take_part(
+    path: Path, alive: npt.NDArray[np.bool_], parameters: dict[str, Any], sketch_file: Path
+) -> tuple[pa.Table, I64, npt.NDArray[np.uint64]]:
+    """Members, lengths of their sketches (written to a file), their band hashes ``[bands, D]``."""
+    empty = signature_schema(parameters).remove_metadata().empty_table()
+    members = [empty.drop_columns(["signature", "sketch"])]
+    sizes = [np.empty(0, np.int64)]
+    hashes = [np.empty((parameters["bands"], 0), np.uint64)]
+    start = 0
+    with sketch_file.open("wb") as stream:
+        for whole in iterate([path]):
+            batch = whole.filter(pa.array(alive[start : start + whole.num_rows]))
+            start += whole.num_rows
+            table = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            members.append(table.drop_columns(["signature", "sketch"]))
+            column = batch.column("sketch")
+            sizes.append(pc.binary_length(column).to_numpy() // 4)
+            stream.write(b"".join(column.to_pylist()))
+            values = _signature_values(batch.column("signature"), parameters["permutations"])
+            hashes.append(band_hashes(values, bands=parameters["bands"]))
+    return pa.concat_tables(members), np.concatenate(sizes), np.concatenate(hashes, axis=1)
 
 
 def band_name(band: int) -> str:
@@ -168,12 +195,11 @@ def band_name(band: int) -> str:
 
 
 def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Pairs found by one band: ``edges.npy``, uint32 ``[pairs, 3]``.
-
-    A row is two global document numbers and how many of their signature values are equal.
+    """Pairs found by one band: ``edges.npy``, uint32 ``[pairs, 2]`` of global document numbers.
 
     Args:
-        inputs: the file of this band of each part, then ``signatures.npy`` of each part.
+        inputs: the file of this band of each part, then ``sketches.bin`` of each part, then
+            ``bounds.npy`` of each part.
         parameters: ``min_jaccard`` (``None`` links every candidate).
         out: folder to write.
 
@@ -181,10 +207,24 @@ def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
         ``{"groups", "members", "edges", "largest"}``: groups of equal hashes with two documents
         and more, documents in them, pairs written, size of the largest group.
     """
-    parts = len(inputs) // 2
-    signature_parts = SignatureParts(inputs[parts:])
-    files = [np.load(path, mmap_mode="r") for path in inputs[:parts]]
-    starts = signature_parts.starts.tolist()
+    parts = len(inputs) // 3
+    known = SketchParts(inputs[parts : 2 * parts], inputs[2 * parts :])
+    rows, group, largest = _shared(inputs[:parts], known.starts)
+    centre, _ = lead(known, rows, group, min_jaccard=parameters["min_jaccard"], limit=MAX_CENTRES)
+    leaves = np.flatnonzero(centre != np.arange(len(centre)))
+    edges = np.column_stack([rows[centre[leaves]], rows[leaves]]).astype(np.uint32)
+    np.save(out / "edges.npy", edges)
+    return {
+        "groups": int(group[-1]) + 1 if len(group) else 0,
+        "members": len(rows),
+        "edges": len(edges),
+        "largest": largest,
+    }
+
+
+def _shared(paths: list[Path], starts: I64) -> tuple[I64, I64, int]:
+    """Documents whose hash is not theirs alone, the groups of equal hashes, the largest's size."""
+    files = [np.load(path, mmap_mode="r") for path in paths]
     hashes = np.concatenate([file["hash"] for file in files])
     rows = np.concatenate([f["row"] + np.uint32(s) for f, s in zip(files, starts, strict=False)])
     # Each file is sorted by hash and row, so a stable sort leaves equal hashes in global order.
@@ -192,49 +232,6 @@ def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
     hashes, rows = hashes[order], rows[order]
     del order
     sizes = np.diff(group_bounds(hashes))
-    rows = rows[np.repeat(sizes > 1, sizes)]
-    bounds = np.concatenate([[0], np.cumsum(sizes[sizes > 1])]).astype(np.int64)
-    least = least_matches(parameters["min_jaccard"], signature_parts.permutations)
-    edges: list[U32] = []
-    for first, last in batches(bounds):
-        some = rows[bounds[first] : bounds[last]]
-        local = bounds[first : last + 1] - bounds[first]
-        pairs = _stars(signature_parts.take(some), local, least)
-        pairs[:, 0], pairs[:, 1] = some[pairs[:, 0]], some[pairs[:, 1]]
-        edges.append(pairs)
-    joined = np.concatenate(edges) if edges else np.empty((0, 3), np.uint32)
-    np.save(out / "edges.npy", joined)
-    return {
-        "groups": len(bounds) - 1,
-        "members": len(rows),
-        "edges": len(joined),
-        "largest": int(sizes.max(initial=0)),
-    }
-
-
-@kernel
-def _stars(signature: U32, bounds: I64, least: int) -> U32:
-    # Every document is a leaf at most once.
-    out = np.empty((len(signature), 3), np.uint32)
-    leaf = np.zeros(len(signature), np.bool_)
-    n = 0
-    for group in range(len(bounds) - 1):
-        stop = bounds[group + 1]
-        centres = 0
-        for centre in range(bounds[group], stop):
-            if leaf[centre]:
-                continue
-            if centres == MAX_CENTRES:
-                break
-            centres += 1
-            for other in range(centre + 1, stop):
-                if leaf[other]:
-                    continue
-                equal = 0
-                for p in range(signature.shape[1]):
-                    equal += signature[centre, p] == signature[other, p]
-                if equal >= least:
-                    leaf[other] = True
-                    out[n, 0], out[n, 1], out[n, 2] = centre, other, equal
-                    n += 1
-    return out[:n]
+    shared = sizes[sizes > 1]
+    rows = rows[np.repeat(sizes > 1, sizes)].astype(np.int64)
+    return rows, np.repeat(np.arange(len(shared)), shared), int(sizes.max(initial=0))

@@ -174,7 +174,8 @@ def find_duplicates(
         members = progress.run(
             [
                 Task("exact", "yanmo.curate.exact:exact_part",
-                     (c.input("documents.parquet"), m.input("signals.parquet"), a))
+                     (c.input("documents.parquet"), m.input("signals.parquet"), a),
+                     options.looked_at())
                 for c, m, a in zip(cleaned, measured, alive, strict=True)
             ]
         )  # fmt: skip
@@ -183,7 +184,7 @@ def find_duplicates(
         task = Task("exact-groups", "yanmo.curate.exact:exact_groups", inputs, options.policy())
         exact = progress.run([task])[0]
         alive = [exact.input(f"alive-{i:05d}.npy") for i in range(len(cleaned))]
-    near = find_near(progress, cleaned, alive, settings) if options.near else None
+    near = find_near(progress, cleaned, measured, alive, settings) if options.near else None
     if exact is None or near is None:
         return exact or near
     inputs = (exact.input("documents.parquet"), near.input("documents.parquet"))
@@ -191,7 +192,11 @@ def find_duplicates(
 
 
 def find_near(
-    progress: Progress, cleaned: Sequence[Done], alive: Sequence[Input], settings: CurateRecipe
+    progress: Progress,
+    cleaned: Sequence[Done],
+    measured: Sequence[Done],
+    alive: Sequence[Input],
+    settings: CurateRecipe,
 ) -> Done:
     """Signatures (of all documents), bands (of those still in), pairs of each band, clusters."""
     options = settings.duplicates
@@ -204,15 +209,18 @@ def find_near(
             for c in cleaned
         ]
     )  # fmt: skip
-    parameters = {**sketch, "bands": options.bands}
+    parameters = {**sketch, "bands": options.bands, **options.looked_at()}
+    more = [(c.input("documents.parquet"), m.input("signals.parquet"))
+            if options.looked_at() else ()
+            for c, m in zip(cleaned, measured, strict=True)]  # fmt: skip
     banded = progress.run(
         [
             Task("bands", "yanmo.curate.minhash:band_part",
-                 (s.input("signatures.parquet"), a), parameters)
-            for s, a in zip(signatures, alive, strict=True)
+                 (s.input("signatures.parquet"), a, *files), parameters)
+            for s, a, files in zip(signatures, alive, more, strict=True)
         ]
     )  # fmt: skip
-    values = tuple(d.input("signatures.npy") for d in banded)
+    values = tuple(d.input(name) for name in ("sketches.bin", "bounds.npy") for d in banded)
     pairs = progress.run(
         [
             Task("pairs", "yanmo.curate.minhash:reduce_band",

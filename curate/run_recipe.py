@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from yanmo.errors import RecipeError, UsageError
 from yanmo.recipe import setting
 
-from .clusters import KEEP_POLICIES
 from .discover import InputSpec
 from .extract import ExtractOptions
+from .keep import KEEP_POLICIES, check_policy, field_of
 from .language import LanguageOptions
 from .normalize import NormalizeOptions
 from .options import ReadOptions
@@ -28,12 +29,29 @@ class DuplicateOptions:
     bands: int = setting(14, low=1, high=256, source="FineWeb, datatrove: 14 bands of 8 rows")
     rows: int = setting(8, low=1, high=64, source="FineWeb, datatrove: 14 bands of 8 rows")
     min_jaccard: float | None = setting(
-        0.76, low=0.0, high=1.0, source="docs/log.md: removed unlike pairs under 2 %",
-        help="Candidates below this similarity (estimated from the signatures) are not linked.",
+        0.7, low=0.0, high=1.0,
+        source="docs/duplicates.md: of the removed at most 2 % lie below it",
+        help="Candidates whose sets of character 5-grams are less alike are not linked.",
     )  # fmt: skip
     seed: int = setting(1, low=0, help="Seed of the permutations (datasketch's default).")
-    keep: str = setting("longest", choices=KEEP_POLICIES, help="Which document of a cluster stays.")
+    keep: str = setting(
+        "longest", help=f"Which document of a cluster stays: {', '.join(KEEP_POLICIES)}."
+    )
     source_priority: tuple[str, ...] = setting((), help="Sources, best first.")
+    verify: bool = setting(
+        False, help="Compare removed documents with the kept ones: duplicates/verify.json."
+    )
+    verify_documents: int | None = setting(
+        10_000, low=1, help="Removed documents compared, a sample by id; off compares all."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a keep policy that there is not."""
+        try:
+            check_policy(self.keep)
+        except UsageError as error:
+            raise RecipeError("'duplicates.keep' is no keep policy", value=error.value,
+                              fix=error.fix) from None  # fmt: skip
 
     @property
     def permutations(self) -> int:
@@ -43,6 +61,10 @@ class DuplicateOptions:
     def policy(self) -> dict[str, Any]:
         """Parameters that choose the document to keep."""
         return {"keep": self.keep, "source_priority": list(self.source_priority)}
+
+    def looked_at(self) -> dict[str, Any]:
+        """The policy as a parameter where parts must look up a field for it; else nothing."""
+        return {} if field_of(self.keep) is None else {"keep": self.keep}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -48,7 +49,7 @@ def step(folder: Path, function: Any, inputs: list[Path], parameters: Row) -> tu
 
 def find_near(
     work: Path, parts: list[Path], *, alive: list[Path] | None = None,
-    min_jaccard: float | None = 0.76, sketch: Row = SKETCH, policy: Row = POLICY,
+    min_jaccard: float | None = 0.7, sketch: Row = SKETCH, policy: Row = POLICY,
 ) -> tuple[list[Row], list[Path]]:  # fmt: skip
     """Near duplicates of parts: the rows of the table, and the folders with the band files."""
     banded = []
@@ -56,7 +57,7 @@ def find_near(
         made, _ = step(work / f"sketch-{number}", minhash.signature_part, [part], sketch)
         inputs = [made / "signatures.parquet", *([alive[number]] if alive else [])]
         banded.append(step(work / f"bands-{number}", minhash.band_part, inputs, sketch)[0])
-    values = [folder / "signatures.npy" for folder in banded]
+    values = [folder / name for name in ("sketches.bin", "bounds.npy") for folder in banded]
     edges = []
     for band in range(sketch["bands"]):
         inputs = [*(folder / minhash.band_name(band) for folder in banded), *values]
@@ -67,6 +68,14 @@ def find_near(
     parameters = {"bands": sketch["bands"], "parts": len(parts), "min_jaccard": min_jaccard}
     made, _ = step(work / "near", clusters.cluster, inputs, parameters | policy)
     return pq.read_table(made / "documents.parquet").to_pylist(), banded
+
+
+def write_sketches(folder: Path, number: int, sets: Sequence[set[int]]) -> tuple[Path, Path]:
+    """The sketches of one part, given the hashes of each document (fewer than a sketch holds)."""
+    values, bounds = folder / f"sketches-{number}.bin", folder / f"bounds-{number}.npy"
+    np.array([h for s in sets for h in sorted(s)], "<u4").tofile(values)
+    np.save(bounds, np.cumsum([0, *map(len, sets)], dtype=np.int64))
+    return values, bounds
 
 
 def write_signals(folder: Path, parts: list[Path]) -> list[Path]:
