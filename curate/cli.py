@@ -101,11 +101,22 @@ def _summary(result: "RunResult", out: Path) -> str:
     return summary_text(result, out)
 
 
+verify_option = click.option(
+    "--verify", "verify_duplicates", is_flag=True,
+    help="Compare removed duplicates with the kept ones; the recipe says how many.",
+)  # fmt: skip
+
+
+def _verify(flag: bool) -> tuple[str, ...]:
+    return ("duplicates.verify=true",) if flag else ()
+
+
 @group.command()
 @run_options
-def run(**options: Any) -> None:
+@verify_option
+def run(verify_duplicates: bool, **options: Any) -> None:
     """Read, extract, clean, measure, decide and deduplicate; write a run folder."""
-    _run(options)
+    _run(options, *_verify(verify_duplicates))
 
 
 @group.command()
@@ -124,9 +135,10 @@ def filter_(**options: Any) -> None:
 
 @group.command()
 @run_options
-def dedup(**options: Any) -> None:
+@verify_option
+def dedup(verify_duplicates: bool, **options: Any) -> None:
     """Look for exact and near duplicates, without applying the rules."""
-    _run(options, "decide=false")
+    _run(options, "decide=false", *_verify(verify_duplicates))
 
 
 @group.command()

@@ -9,8 +9,9 @@
 Documents are numbered over all parts in order, rows in order, those in only. Two documents that
 agree in all rows of a band are a candidate pair; at similarity ``s`` of their token shingles they
 are found with probability ``1 - (1 - s^rows)^bands``. A group of equal band hashes becomes stars,
-not cliques: a document is linked to the first one of the group that it resembles
-(:mod:`yanmo.curate.resemble`); one that resembles none is the centre of a new star.
+not cliques: a document is linked to the first centre of the group that it resembles
+(:mod:`yanmo.curate.resemble`); one that resembles none is the centre of a new star. They are taken
+in an order made of their content, so that the result does not hang on the order of the parts.
 """
 
 import json
@@ -28,7 +29,7 @@ from yanmo.errors import DataError
 
 from .clusters import group_bounds, read_alive
 from .keep import MEMBER_COLUMNS, write_members
-from .resemble import SKETCH, SketchParts, lead, sketches
+from .resemble import SKETCH, SketchParts, fingerprints, lead, sketches
 from .sketch import band_hashes, signatures
 
 SCHEME: Final = "affine32"
@@ -210,6 +211,8 @@ def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
     parts = len(inputs) // 3
     known = SketchParts(inputs[parts : 2 * parts], inputs[2 * parts :])
     rows, group, largest = _shared(inputs[:parts], known.starts)
+    # Which one becomes a centre must not hang on the order of the parts.
+    rows = rows[np.lexsort((fingerprints(known, rows), group))]
     centre, _ = lead(known, rows, group, min_jaccard=parameters["min_jaccard"], limit=MAX_CENTRES)
     leaves = np.flatnonzero(centre != np.arange(len(centre)))
     edges = np.column_stack([rows[centre[leaves]], rows[leaves]]).astype(np.uint32)

@@ -28,6 +28,7 @@ from .intake import CACHE_NAME, find_inputs, ingest_tasks
 from .language import NO_MODEL
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
+from .verify_duplicates import VERIFY_NAME, said
 
 CACHE_BYTES: Final = 200 << 30
 
@@ -107,7 +108,8 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
         report = write_report(out)
     seconds = time.monotonic() - start
-    notes = [] if language_model() else [NO_MODEL]
+    notes = [said(steps.verified.result)] if steps.verified else []
+    notes += [] if language_model() else [NO_MODEL]
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report, notes)
 
 
@@ -123,8 +125,9 @@ def run_steps(
     measured = progress.run([_measure(d, settings) for d in cleaned])
     verdicts = progress.run([_decide(d, settings) for d in measured])
     duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
+    verified = verify_duplicates(progress, cleaned, duplicates, settings)
     final = settle(progress, cleaned, verdicts, duplicates, settings)
-    return Steps(ingested, cleaned, measured, final, duplicates)
+    return Steps(ingested, cleaned, measured, final, duplicates, verified)
 
 
 def language_model() -> tuple[Input, ...]:
@@ -236,6 +239,32 @@ def find_near(
     return progress.run([Task("near", "yanmo.curate.clusters:cluster", inputs, choice)])[0]
 
 
+def verify_duplicates(
+    progress: Progress, cleaned: Sequence[Done], duplicates: Done | None, settings: CurateRecipe
+) -> Done | None:
+    """Compare removed documents with the kept ones, if the recipe says so."""
+    options = settings.duplicates
+    if duplicates is None or not options.verify:
+        return None
+    module = "yanmo.curate.verify_duplicates"
+    twins = (duplicates.input("documents.parquet"),)
+    choice = {"documents": options.verify_documents}
+    chosen = progress.run([Task("verify-choice", f"{module}:choose_pairs", twins, choice)])[0]
+    pairs = chosen.input("pairs.parquet")
+    shingle = {"shingle_tokens": options.shingle_tokens}
+    sets = progress.run(
+        [
+            Task("verify-sets", f"{module}:verify_part",
+                 (pairs, c.input("documents.parquet")), shingle)
+            for c in cleaned
+        ]
+    )  # fmt: skip
+    names = ("ids.parquet", "char5.bin", "char5.npy", "token5.bin", "token5.npy")
+    inputs = (pairs, *(d.input(name) for d in sets for name in names))
+    known = {"removed": chosen.result["removed"], "min_jaccard": options.min_jaccard}
+    return progress.run([Task("verify", f"{module}:verify_pairs", inputs, known)])[0]
+
+
 def settle(
     progress: Progress,
     cleaned: Sequence[Done],
@@ -283,6 +312,7 @@ class Steps:
     measured: Sequence[Done]
     final: Sequence[Done]
     duplicates: Done | None
+    verified: Done | None = None
 
 
 def write_run(
@@ -299,7 +329,11 @@ def write_run(
         "dropped": numbered([*steps.final, *early], "dropped.parquet", ".parquet"),
         "quarantine": numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"),
         "signals": numbered(steps.measured, "signals.parquet", ".parquet"),
-        "duplicates": [Part(twins, "documents.parquet", "documents.parquet")] if twins else [],
+        "duplicates": [
+            Part(done, name, name)
+            for done, name in ((twins, "documents.parquet"), (steps.verified, VERIFY_NAME))
+            if done
+        ],
     }
     listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]
     with atomic_write(out / "recipe.toml", text=True) as stream:

@@ -12,6 +12,7 @@ deviation of ``sqrt(s (1 - s) / SKETCH)``: 0.029 at 0.7. (Broder 1997, "On the r
 containment of documents"; Beyer et al. 2007, "On synopses for distinct-value estimation".)
 """
 
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -116,7 +117,23 @@ class SketchParts:
         out = np.empty(out_bounds[-1], np.uint32)
         for part, at in groups:
             _gather(self.values[part], self.bounds[part], local[at], at, out_bounds, out)
+            self._forget(part)
         return out, out_bounds
+
+    def _forget(self, part: int) -> None:
+        # Pages that were looked at count as memory of the process until they are given back.
+        mapped = getattr(self.values[part], "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def fingerprints(parts: SketchParts, index: I64) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash of the sketch of some documents: an order that is a matter of content alone."""
+    out = np.empty(len(index), np.uint64)
+    for start in range(0, len(index), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        out[rows] = _fingerprint(*parts.take(index[rows]))
+    return out
 
 
 def lead(
@@ -293,6 +310,18 @@ def _gather(values: U32, bounds: I64, rows: I64, at: I64, out_bounds: I64, out: 
         to = out_bounds[at[i]]
         for j in range(out_bounds[at[i] + 1] - to):
             out[to + j] = values[start + j]
+
+
+@kernel
+def _fingerprint(values: U32, bounds: I64) -> npt.NDArray[np.uint64]:
+    out = np.empty(len(bounds) - 1, np.uint64)
+    for document in range(len(out)):
+        h = np.uint64(bounds[document + 1] - bounds[document])
+        for i in range(bounds[document], bounds[document + 1]):
+            h = (h ^ np.uint64(values[i])) * np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio
+            h ^= h >> np.uint64(29)
+        out[document] = h
+    return out
 
 
 @kernel

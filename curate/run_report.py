@@ -14,6 +14,7 @@ from yanmo.documents import part_paths
 from yanmo.files import atomic_write
 from yanmo.report import Page, Table, show
 
+from .duplicates_report import duplicates_section
 from .language import NO_MODEL
 from .run_search import search_markup
 from .run_signals import signal_charts
@@ -50,6 +51,7 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     page.add_heading("Why was this page dropped?", anchor="why")
     page.add_svg(search_markup(dropped, run / "duplicates" / "documents.parquet"))
     _rule_section(page, run, funnel, counts.get("thresholds", {}))
+    duplicates_section(page, run)
     _source_section(page, documents, dropped)
     _kept_section(page, documents)
     _ledger_section(page, funnel)

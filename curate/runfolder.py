@@ -4,7 +4,8 @@
     dropped/part-*.parquet       step, rule, value, threshold, text
     quarantine/part-*.jsonl.zst  the raw record and the error
     signals/part-*.parquet       one column per measured signal
-    duplicates/documents.parquet id, cluster, kept_id, how
+    duplicates/documents.parquet id, cluster, kept_id, how, jaccard
+    duplicates/verify.json       with --verify: how alike removed and kept documents are
     manifest.json  recipe.toml  funnel.json  report.html
 
 Files are hard links into the cache where the disk allows it: writing a run again costs no copy.

@@ -1,0 +1,75 @@
+"""Near duplicates against truth on real texts: recall follows the curve, the removed resemble."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from yanmo.curate import sketch
+
+from .duplicate_truth import Run, Truth, collections, curve, recall_bins, run, unlike
+
+Found = tuple[Truth, Run]
+
+pytestmark = [pytest.mark.realdata, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def found(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """The collections, and what the steps make of them."""
+    made = collections(realdata)
+    return {name: (truth, run(truth, tmp_path_factory.mktemp(name)))
+            for name, truth in made.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["versions", "edited"])
+@pytest.mark.parametrize("by", ["token5", "char5"])
+def test_candidates_follow_the_curve_in_every_bin(
+    found: dict[str, Found], name: str, by: str
+) -> None:
+    truth, result = found[name]
+    # 99.9 %: twenty bins, and the versions of a page are not independent of each other.
+    bins = recall_bins(truth, result, by=by, confidence=0.999)
+    assert sum(b.pairs for b in bins) > 2500
+    assert [b for b in bins if not b.follows] == []
+    at95 = recall_bins(truth, result, by=by)
+    assert sum(not b.follows for b in at95) <= 3  # of about 20, one is expected
+
+
+def test_candidates_over_many_seeds_follow_the_curve(found: dict[str, Found]) -> None:
+    # One seed gives correlated pairs; the mean over seeds shows a bias if there is one.
+    truth, _ = found["versions"]
+    column = pa.array(truth.texts, pa.large_string())
+    rates = []
+    for seed in range(1, 13):
+        values, _ = sketch.signatures(column, k=5, count=112, seed=seed)
+        hashes = sketch.band_hashes(values, bands=14)
+        rates.append((hashes[:, truth.pairs[:, 0]] == hashes[:, truth.pairs[:, 1]]).any(axis=0))
+    rate = np.array(rates)
+    for low in np.arange(0.3, 1.0, 0.1):
+        inside = (truth.token5 >= low) & (truth.token5 < low + 0.1)
+        expected = curve(truth.token5[inside]).mean()
+        assert rate[:, inside].mean() == pytest.approx(expected, abs=0.03)
+
+
+def test_what_is_removed_resembles_what_stays(found: dict[str, Found]) -> None:
+    least = {"versions": 1000, "short": 500, "edited": 1500}
+    for name, (truth, result) in found.items():
+        bad, n, _ = unlike(truth, result)
+        assert n > least[name]
+        assert bad <= 0.02 * n, name
+    # Documents of 20 to 200 characters are known whole, so none lies below.
+    assert unlike(*found["short"])[0] == 0
+    assert all(20 <= len(text) <= 200 for text in found["short"][0].texts)
+
+
+def test_of_two_candidates_that_resemble_each_other_one_is_removed(found: dict[str, Found]) -> None:
+    for name in ("versions", "edited"):
+        truth, result = found[name]
+        sure = result.candidate & (truth.char5 >= 0.8)  # beyond the deviation of a long sketch
+        assert sure.sum() > 1000
+        assert result.resolved[sure].mean() > 0.995
+        # Copies that bands do not propose and that have no third one stay.
+    truth, result = found["versions"]
+    assert result.resolved[truth.char5 >= 0.9].mean() > 0.995
