@@ -1,47 +1,100 @@
-"""``make bench``: what each step of a curate run costs on the bundled sample, or on given inputs.
+"""``make bench``: speed side by side with peers. ``python -m bench NAME...`` runs some of them.
 
-Processor seconds of one worker, cold cache on disk, warm kernels; the median of several runs. Peers
-are measured by scripts of their own beside this one, each peer in an environment of its own.
+Tables and progress go to stderr, one JSON object goes to stdout. A bench whose peer cannot be
+installed says so, and the others go on. A claim that is not met is shown as such; it is a finding,
+and the exit code stays 0.
 """
 
+import argparse
+import importlib
 import json
-import statistics
+import os
+import subprocess
 import sys
-import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-ROUNDS = 3
+from yanmo.report import Table
+
+from . import machine, page
+from .rounds import ONE_CORE, Options, Result
+
+BENCHES: Final = {
+    "signature": "bench.signature:run",
+    "filters": "bench.filters:run",
+    "neardup": "bench.neardup:run",
+    "pipeline": "bench.pipeline:run",
+    "extraction": "bench.extraction:run",
+}
+"""Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
+
+CHECKS: Final[dict[str, str]] = {}
+"""Quality side by side: ``main(arguments) -> None``, each with arguments of its own; run by name,
+as ``python -m bench NAME ARGUMENT...``."""
 
 
-def one_run(inputs: list[str]) -> tuple[dict[str, float], dict[str, Any]]:
-    """Seconds by step, and the funnel, of one run into a new folder."""
-    from yanmo.curate.discover import InputSpec
-    from yanmo.curate.pipeline import run_recipe
-    from yanmo.curate.run_recipe import CurateRecipe
+def main(arguments: Sequence[str]) -> None:
+    """Run what the command line asks for."""
+    if arguments and arguments[0] in CHECKS:
+        _load(CHECKS[arguments[0]])(list(arguments[1:]))
+        return
+    asked = _parser().parse_args(arguments)
+    os.environ.update(ONE_CORE)  # ours is told the same as the peers, before anything is imported
+    options = Options(asked.size, asked.rounds, tuple(asked.language or ("zh", "en")))
+    where = machine.describe()
+    sys.stderr.write(f"{machine.one_line(where)}\n")
+    results: dict[str, Result] = {}
+    for name in asked.names or BENCHES:
+        start = time.monotonic()
+        sys.stderr.write(f"\n{name}\n")
+        try:
+            results[name] = _load(BENCHES[name])(options)
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            results[name] = Result(name, [], notes=[f"Not measured: {error}"])
+        took = round(time.monotonic() - start)
+        results[name].notes.append(f"The whole bench took {took} s.")
+        sys.stderr.write(_text(results[name]) + "\n")
+    report = {"machine": where, "results": {n: _json(r) for n, r in results.items()}}
+    if asked.json:
+        asked.json.write_text(json.dumps(report, ensure_ascii=False, indent=1), encoding="utf-8")
+    if asked.markdown:
+        page.update(asked.markdown, where, results)
+    sys.stdout.write(json.dumps(report, ensure_ascii=False) + "\n")
 
-    recipe = CurateRecipe(input=tuple(InputSpec(path) for path in inputs))
-    with tempfile.TemporaryDirectory() as folder:
-        result = run_recipe(recipe, Path(folder) / "run", quiet=True)
-    return {name: step["seconds"] for name, step in result.steps.items()}, result.funnel
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME",
+                        help=f"some of {', '.join(BENCHES)}; all by default")  # fmt: skip
+    parser.add_argument("--size", type=float, metavar="MB", help="text a language")
+    parser.add_argument("--rounds", type=int, help="repetitions of each side")
+    parser.add_argument("--language", action="append", choices=["zh", "en"])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the JSON, also into a file")
+    parser.add_argument("--markdown", type=Path, metavar="FILE",
+                        help="put the tables into a page, between its marks")  # fmt: skip
+    return parser
 
 
-def main(inputs: list[str]) -> None:
-    """Print the table as text on stderr and as JSON on stdout."""
-    from yanmo.report import Table
-    from yanmo.sample import crawl_files
+def _load(name: str) -> Callable[..., Any]:
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
-    inputs = inputs or [str(path) for path in crawl_files()]
-    one_run(inputs)  # compiles the kernels
-    runs = [one_run(inputs) for _ in range(ROUNDS)]
-    megabytes = runs[0][1]["bytes"]["content"]["bytes"] / 1e6
-    seconds = {name: statistics.median(run[0][name] for run in runs) for name in runs[0][0]}
-    rows = [[name, value, megabytes / max(value, 1e-9)] for name, value in seconds.items()]
-    total = sum(seconds.values())
-    rows.append(["all", total, megabytes / total])
-    title = f"curate run, one worker, {megabytes:.1f} MB of content, median of {ROUNDS}"
-    sys.stderr.write(Table(title, ["step", "seconds", "MB/s"], rows).text() + "\n")
-    sys.stdout.write(json.dumps({"megabytes": megabytes, "seconds": seconds}) + "\n")
+
+def _text(result: Result) -> str:
+    parts = [Table(result.title, result.columns, result.rows).text()] if result.rows else []
+    if result.claims:
+        parts.append(page.claims(result).text())
+    return "\n".join([*parts, *(f"- {note}" for note in result.notes)])
+
+
+def _json(result: Result) -> dict[str, Any]:
+    found = asdict(result)
+    found["claims"] = [{**asdict(claim), "met": claim.met} for claim in result.claims]
+    return found
 
 
 if __name__ == "__main__":

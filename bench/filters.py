@@ -1,0 +1,118 @@
+"""Rules: Gopher quality and repetition, C4 and FineWeb together, on one core: yanmo, datatrove.
+
+Ours measures all its signals of every document and decides from them, on Arrow columns; datatrove
+stops at the first rule that drops a document (``chain``), which is its fastest way. How well verdicts
+agree is another bench (``verdicts``).
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from . import texts
+from .rounds import Claim, Options, Peer, Result, alternate, spread
+
+MEGABYTES: Final = 5.0
+ROUNDS: Final = 3
+OURS: Final = "yanmo, measure and decide"
+CHAIN: Final = "datatrove, until the first drop"
+EACH: Final = "datatrove, every filter"
+
+
+def run(options: Options) -> Result:
+    """Measure both sides on Chinese and on English."""
+    result = Result(
+        "Rules: Gopher quality and repetition, C4, FineWeb; one core",
+        ["text", "side", "MB/s", "spread %", "yanmo is × as fast", "kept %"],
+    )
+    result.notes += [
+        "MB/s: median over rounds of UTF-8 bytes of text by processor seconds; A B A B …; one warm-up "
+        "outside; objects and columns are made before.",
+        "Ours computes every signal of the signal table, of which these four rule sets need a part.",
+    ]
+    for language in options.languages:
+        _language(language, options, result)
+    return result
+
+
+def _language(language: str, options: Options, result: Result) -> None:
+    workload = texts.load(language, megabytes=options.megabytes or MEGABYTES)
+    sides, kept = ours(workload.texts, language)
+    with tempfile.TemporaryDirectory() as folder, Peer("datatrove", "datatrove_filters") as peer:
+        path = texts.write_jsonl(workload.texts, Path(folder), files=1)[0]
+        peer.ask("load", path=str(path), language=language)
+
+        def theirs(name: str, *, chain: bool) -> float:
+            answer = peer.ask("run", chain=chain)
+            kept[name] = answer["kept"]
+            return float(answer["seconds"])
+
+        sides[CHAIN] = lambda: theirs(CHAIN, chain=True)
+        sides[EACH] = lambda: theirs(EACH, chain=False)
+        took = alternate(sides, rounds=options.rounds or ROUNDS)
+    _report(workload, took, kept, result)
+
+
+def ours(
+    documents: list[str], language: str
+) -> tuple[dict[str, Callable[[], float]], dict[str, int]]:
+    """Our side whole, and its two halves; how many documents it keeps."""
+    import pyarrow as pa
+    from yanmo.curate.decide import decide
+    from yanmo.curate.measure import measure
+    from yanmo.curate.thresholds import Rules
+
+    column, rules = pa.array(documents), Rules()
+    size = len(documents)
+    labels = {
+        "id": pa.array([str(i) for i in range(size)]),
+        "lang": pa.array([language] * size),
+        "lang_score": pa.array([1.0] * size),
+        "script": pa.array(["Hans" if language == "zh" else "Latn"] * size),
+    }
+    measured = measure(column)
+
+    def judge(signals: dict[str, Any]) -> Any:
+        table = {**labels, **{name: pa.array(values) for name, values in signals.items()}}
+        return decide(pa.table(table), rules)
+
+    def timed(work: Callable[[], object]) -> Callable[[], float]:
+        work()
+
+        def seconds() -> float:
+            start = time.process_time()
+            work()
+            return time.process_time() - start
+
+        return seconds
+
+    kept = {OURS: sum(judge(measured)["kept"].to_pylist())}
+    sides = {
+        OURS: timed(lambda: judge(measure(column))),
+        "yanmo, measure": timed(lambda: measure(column)),
+        "yanmo, decide": timed(lambda: judge(measured)),
+    }
+    return sides, kept
+
+
+def _report(
+    workload: texts.Workload, took: dict[str, list[float]], kept: dict[str, int], result: Result
+) -> None:
+    language, megabytes, count = workload.language, workload.megabytes, len(workload.texts)
+    median = {name: statistics.median(values) for name, values in took.items()}
+    for name, values in took.items():
+        ratio = median[name] / median[OURS] if name.startswith("datatrove") else None
+        share = 100 * kept[name] / count if name in kept else None
+        rate = megabytes / median[name]
+        result.rows.append([language, name, rate, spread(values), ratio, share])
+    result.claims += [
+        Claim(f"{language}: rules, times datatrove", median[CHAIN] / median[OURS], 50),
+        Claim(f"{language}: measuring, MB/s a core", megabytes / median["yanmo, measure"], 20),
+    ]
+    result.data[language] = {"megabytes": megabytes, "documents": count, "seconds": took,
+                             "kept": kept}  # fmt: skip
+    result.notes.append(f"{language}: {count} documents, {megabytes:.1f} MB, {workload.source}; "
+                        f"{len(took[OURS])} rounds.")  # fmt: skip
