@@ -8,7 +8,6 @@ and the exit code stays 0.
 import argparse
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ from typing import Any, Final
 from yanmo.report import Table
 
 from . import machine, page
-from .rounds import ONE_CORE, Options, Result
+from .rounds import Options, Result
 
 BENCHES: Final = {
     "signature": "bench.signature:run",
@@ -42,7 +41,6 @@ def main(arguments: Sequence[str]) -> None:
         _load(CHECKS[arguments[0]])(list(arguments[1:]))
         return
     asked = _parser().parse_args(arguments)
-    os.environ.update(ONE_CORE)  # ours is told the same as the peers, before anything is imported
     options = Options(asked.size, asked.rounds, tuple(asked.language or ("zh", "en")))
     where = machine.describe()
     sys.stderr.write(f"{machine.one_line(where)}\n")

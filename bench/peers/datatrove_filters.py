@@ -20,8 +20,9 @@ from datatrove.pipeline.filters import (
     GopherRepetitionFilter,
 )
 from datatrove.utils.text import split_into_parts
-from serve import read_texts, serve
+from serve import DATATROVE_LANGUAGES, read_texts, serve
 
+CHINESE = DATATROVE_LANGUAGES["zh"]
 STOP_WORDS_ZH = list("的年在月是和日了於·為有被人中为他與後也而由")
 STATE: dict[str, Any] = {}
 
@@ -41,22 +42,22 @@ def filters(language: str) -> list[Any]:
             dup_line_frac=0.287,
             top_n_grams=((2, 0.256), (3, 0.201), (4, 0.171)),
             dup_n_grams=tuple(sizes),
-            language="zh",
+            language=CHINESE,
         ),
         GopherQualityFilter(
             min_avg_word_length=1,
             max_avg_word_length=5,
             max_non_alpha_words_ratio=0.735,
             stop_words=STOP_WORDS_ZH,
-            language="zh",
+            language=CHINESE,
         ),
-        C4QualityFilter(filter_no_terminal_punct=False, min_words_per_line=-1, language="zh"),
+        C4QualityFilter(filter_no_terminal_punct=False, min_words_per_line=-1, language=CHINESE),
         FineWebQualityFilter(
             line_punct_thr=0.106,
             short_line_thr=999,
             char_duplicates_ratio=0.1,
             new_line_ratio=0.178,
-            language="zh",
+            language=CHINESE,
         ),
     ]
 

@@ -12,7 +12,7 @@ from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignatur
 from datatrove.utils.hashing import HashConfig
 from datatrove.utils.text import TextNormConfig
 from plain_tokenizer import PlainTokenizer
-from serve import read_texts, serve
+from serve import DATATROVE_LANGUAGES, read_texts, serve
 
 NORM = TextNormConfig(norm_numbers=False, norm_unicode_diacritics=False)
 STATE: dict[str, Any] = {}
@@ -21,7 +21,7 @@ STATE: dict[str, Any] = {}
 def step(language: str, *, plain: bool) -> MinhashDedupSignature:
     """The step with 5-grams, 14 bands of 8 values."""
     config = MinhashConfig(norm_config=NORM, hash_config=HashConfig(precision=64))
-    tokenizer = PlainTokenizer(language) if plain else language
+    tokenizer = PlainTokenizer(language) if plain else DATATROVE_LANGUAGES[language]
     return MinhashDedupSignature(".bench/unused", config, language=tokenizer)
 
 

@@ -7,7 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+DATATROVE_LANGUAGES: Final = {"zh": "cmn_Hani", "en": "eng_Latn"}
+"""datatrove's code ``zh`` cuts at spaces only (its table gives ``zh`` to a spaCy tokenizer without
+a segmenter); ``cmn`` is cut by jieba, so that is what Chinese is compared with."""
 
 
 def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -1,0 +1,155 @@
+"""Near-duplicate removal from JSON lines to what is left, on two cores: yanmo, datatrove.
+
+Both run as commands of their own, start-up included, on the same files. Copies of one in ten documents
+are planted with up to 2 % of the tokens edited; a pair counts as found when not both of its
+documents are left. A pair is true by its exact Jaccard over token 5-grams, computed with sets.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from . import meter, texts
+from .environments import interpreter
+from .rounds import SCRIPTS, Claim, Options, Result, spread
+
+MEGABYTES: Final = {"zh": 40.0, "en": 20.0}
+ROUNDS: Final = 2
+WORKERS: Final = 2
+FILES: Final = 4
+TRUE: Final = 0.9
+PLAIN: Final = "datatrove, plain tokenizer"
+COLUMNS: Final = (
+    "text", "side", "wall s", "spread %", "processor s", "yanmo is × as fast", "peak MB, tree",
+    "peak MB, largest process", "documents left", "true pairs found %",
+)  # fmt: skip
+
+
+def run(options: Options) -> Result:
+    """Measure both sides on Chinese and on English."""
+    result = Result("Near duplicates: JSON lines in, JSON lines or Parquet out, two workers", COLUMNS)
+    result.notes += [
+        "Wall seconds of the whole command, median; processor seconds of all its processes; × by wall.",
+        "Peak: sum of proportional set sizes of the process tree, sampled every 0.1 s, and the kernel's "
+        "high-water mark of the largest single process; the same meter for both sides.",
+        "yanmo: `curate dedup --workers 2`, which also normalises, labels languages, measures "
+        "signals and writes what it dropped.",
+        "No warm-up inside the rounds; one run of yanmo on a few documents before them compiles its "
+        "kernels, as the first run after an installation does.",
+    ]
+    for language in options.languages:
+        with tempfile.TemporaryDirectory() as folder:
+            _language(language, Path(folder), options, result)
+    return result
+
+
+def ours(source: Path, out: Path) -> list[str]:
+    """The command of our side."""
+    yanmo = [sys.executable, "-m", "yanmo"]
+    return [*yanmo, "curate", "dedup", str(source), "--out", str(out), "--workers", str(WORKERS), "-q"]
+
+
+def theirs(source: Path, out: Path, language: str, *extra: str) -> list[str]:
+    """The command of datatrove's side."""
+    script = SCRIPTS / "datatrove_neardup.py"
+    return [str(interpreter("datatrove")), str(script), str(source), str(out), language,
+            str(WORKERS), *extra]  # fmt: skip
+
+
+def our_numbers(out: Path) -> set[int]:
+    """The documents that our run kept."""
+    import pyarrow.parquet as pq
+
+    meta = pq.read_table(out / "documents", columns=["meta"])["meta"].to_pylist()
+    return {json.loads(text)["number"] for text in meta}
+
+
+def their_numbers(out: Path) -> set[int]:
+    """The documents that datatrove kept."""
+    found: set[int] = set()
+    for path in (out / "kept").glob("*.jsonl"):
+        with path.open(encoding="utf-8") as stream:
+            found |= {json.loads(line)["metadata"]["number"] for line in stream}
+    return found
+
+
+def _language(language: str, folder: Path, options: Options, result: Result) -> None:
+    size = options.megabytes or MEGABYTES[language]
+    workload = texts.load(language, megabytes=size)
+    documents, pairs = texts.plant(workload.texts)
+    source = folder / "in"
+    texts.write_jsonl(documents, source, files=FILES)
+    texts.write_jsonl(documents[:20], folder / "few", files=FILES)
+    meter.run(ours(folder / "few", folder / "warm"))
+    sides: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], set[int]]]] = {
+        "yanmo": (lambda out: ours(source, out), our_numbers),
+        "datatrove": (lambda out: theirs(source, out, language), their_numbers),
+        PLAIN: (lambda out: theirs(source, out, language, "plain"), their_numbers),
+    }
+    costs: dict[str, list[meter.Cost]] = {name: [] for name in sides}
+    left: dict[str, set[int]] = {}
+    for number in range(options.rounds or ROUNDS):
+        for name, (command, numbers) in sides.items():
+            out = folder / f"{name.replace(' ', '-')}-{number}"
+            costs[name].append(meter.run(command(out), env={"HF_HUB_OFFLINE": "1"}))
+            left[name] = numbers(out)
+            sys.stderr.write(f"  {language} {name}: {costs[name][-1].wall:.1f} s\n")
+    _report(texts.Workload(language, documents, workload.source), pairs, costs, left, result)
+
+
+def _report(
+    workload: texts.Workload,
+    pairs: list[texts.Pair],
+    costs: dict[str, list[meter.Cost]],
+    left: dict[str, set[int]],
+    result: Result,
+) -> None:
+    language = workload.language
+    true = [pair for pair in pairs if pair.jaccard >= TRUE]
+    wall = {name: statistics.median(cost.wall for cost in some) for name, some in costs.items()}
+    recall = {name: _found(true, kept) for name, kept in left.items()}
+    peak = {name: _peak(some) for name, some in costs.items()}
+    for name, some in costs.items():
+        processor = statistics.median(cost.processor for cost in some)
+        ratio = None if name == "yanmo" else wall[name] / wall["yanmo"]
+        result.rows.append([language, name, wall[name], spread([cost.wall for cost in some]),
+                            processor, ratio, *peak[name], len(left[name]),
+                            100 * recall[name]])  # fmt: skip
+        text = f"{language}: true pairs found by {name}"
+        result.claims.append(Claim(text, recall[name], 0.95))
+    for name in ("datatrove", PLAIN):
+        text = f"{language}: near duplicates, times {name}"
+        result.claims.append(Claim(text, wall[name] / wall["yanmo"], 20))
+    result.claims.append(Claim(f"{language}: peak memory of the tree by datatrove's",
+                               _share(peak["yanmo"][0], peak["datatrove"][0]), 1,
+                               at_most=True))  # fmt: skip
+    result.data[language] = {
+        "megabytes": workload.megabytes, "documents": len(workload.texts), "pairs": len(pairs),
+        "true_pairs": len(true), "recall": recall, "left": {n: len(k) for n, k in left.items()},
+        "costs": {name: [asdict(cost) for cost in some] for name, some in costs.items()},
+    }  # fmt: skip
+    result.notes.append(
+        f"{language}: {len(workload.texts)} documents, {workload.megabytes:.1f} MB, {len(true)} of "
+        f"{len(pairs)} planted pairs at Jaccard ≥ {TRUE}, {FILES} files, {workload.source}; "
+        f"{len(costs['yanmo'])} rounds."
+    )
+
+
+def _found(true: list[texts.Pair], kept: set[int]) -> float:
+    return sum(not {pair.first, pair.second} <= kept for pair in true) / max(1, len(true))
+
+
+def _peak(costs: list[meter.Cost]) -> tuple[float | None, float]:
+    """Largest of all rounds, in megabytes: of the tree, and of one process."""
+    trees = [cost.tree_bytes for cost in costs if cost.tree_bytes is not None]
+    return (max(trees) / 1e6 if trees else None, max(cost.process_bytes for cost in costs) / 1e6)
+
+
+def _share(first: float | None, second: float | None) -> float:
+    return float("nan") if first is None or not second else first / second
+
