@@ -1,8 +1,8 @@
 """Rules: Gopher quality and repetition, C4 and FineWeb together, on one core: yanmo, datatrove.
 
 Ours measures all its signals of every document and decides from them, on Arrow columns; datatrove
-stops at the first rule that drops a document (``chain``), which is its fastest way. How well verdicts
-agree is another bench (``verdicts``).
+stops at the first rule that drops a document (``chain``), which is its fastest way. How well
+verdicts agree is another bench (``verdicts``).
 """
 
 import statistics
@@ -29,9 +29,9 @@ def run(options: Options) -> Result:
         ["text", "side", "MB/s", "spread %", "yanmo is × as fast", "kept %"],
     )
     result.notes += [
-        "MB/s: median over rounds of UTF-8 bytes of text by processor seconds; A B A B …; one warm-up "
-        "outside; objects and columns are made before.",
-        "Ours computes every signal of the signal table, of which these four rule sets need a part.",
+        "MB/s: median over rounds of UTF-8 bytes of text by processor seconds; A B A B …; one "
+        "warm-up outside; objects and columns are made before.",
+        "Ours computes every signal of the signal table; these four rule sets need a part of them.",
     ]
     for language in options.languages:
         _language(language, options, result)
@@ -61,6 +61,7 @@ def ours(
 ) -> tuple[dict[str, Callable[[], float]], dict[str, int]]:
     """Our side whole, and its two halves; how many documents it keeps."""
     import pyarrow as pa
+
     from yanmo.curate.decide import decide
     from yanmo.curate.measure import measure
     from yanmo.curate.thresholds import Rules

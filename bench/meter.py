@@ -26,6 +26,11 @@ from typing import Final
 
 PERIOD_SECONDS: Final = 0.1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+METHOD: Final = (
+    "Peak: the sum of proportional set sizes of the process tree, sampled every 0.1 s, and the "
+    "kernel's high-water mark of the largest single process; the same meter for both sides."
+)
+"""How memory is measured, for the tables."""
 
 
 @dataclass(frozen=True)

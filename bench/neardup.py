@@ -1,8 +1,8 @@
 """Near-duplicate removal from JSON lines to what is left, on two cores: yanmo, datatrove.
 
-Both run as commands of their own, start-up included, on the same files. Copies of one in ten documents
-are planted with up to 2 % of the tokens edited; a pair counts as found when not both of its
-documents are left. A pair is true by its exact Jaccard over token 5-grams, computed with sets.
+Both run as commands of their own, start-up included, on the same files. Copies of one in ten
+documents are planted with up to 2 % of the tokens edited; a pair counts as found when not both of
+its documents are left. A pair is true by its exact Jaccard over token 5-grams, computed with sets.
 """
 
 import json
@@ -32,15 +32,17 @@ COLUMNS: Final = (
 
 def run(options: Options) -> Result:
     """Measure both sides on Chinese and on English."""
-    result = Result("Near duplicates: JSON lines in, JSON lines or Parquet out, two workers", COLUMNS)
+    result = Result(
+        "Near duplicates: JSON lines in, JSON lines or Parquet out, two workers", COLUMNS
+    )
     result.notes += [
-        "Wall seconds of the whole command, median; processor seconds of all its processes; × by wall.",
-        "Peak: sum of proportional set sizes of the process tree, sampled every 0.1 s, and the kernel's "
-        "high-water mark of the largest single process; the same meter for both sides.",
+        "Wall seconds of the whole command, median; processor seconds of all its processes; "
+        "× by wall.",
+        meter.METHOD,
         "yanmo: `curate dedup --workers 2`, which also normalises, labels languages, measures "
         "signals and writes what it dropped.",
-        "No warm-up inside the rounds; one run of yanmo on a few documents before them compiles its "
-        "kernels, as the first run after an installation does.",
+        "No warm-up inside the rounds; one run of yanmo on a few documents before them compiles "
+        "its kernels, as the first run after an installation does.",
     ]
     for language in options.languages:
         with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +53,17 @@ def run(options: Options) -> Result:
 def ours(source: Path, out: Path) -> list[str]:
     """The command of our side."""
     yanmo = [sys.executable, "-m", "yanmo"]
-    return [*yanmo, "curate", "dedup", str(source), "--out", str(out), "--workers", str(WORKERS), "-q"]
+    return [
+        *yanmo,
+        "curate",
+        "dedup",
+        str(source),
+        "--out",
+        str(out),
+        "--workers",
+        str(WORKERS),
+        "-q",
+    ]
 
 
 def theirs(source: Path, out: Path, language: str, *extra: str) -> list[str]:
@@ -152,4 +164,3 @@ def _peak(costs: list[meter.Cost]) -> tuple[float | None, float]:
 
 def _share(first: float | None, second: float | None) -> float:
     return float("nan") if first is None or not second else first / second
-

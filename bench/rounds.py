@@ -18,17 +18,17 @@ from typing import IO, Any, Final, Self
 
 from .environments import interpreter
 
-ONE_CORE: Final = {
-    name: "1"
-    for name in (
+ONE_CORE: Final = dict.fromkeys(
+    (
         "RAYON_NUM_THREADS",
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS",
         "NUMBA_NUM_THREADS",
         "POLARS_MAX_THREADS",
-    )
-}
+    ),
+    "1",
+)
 """One thread for every library that would take more."""
 SCRIPTS: Final = Path(__file__).resolve().parent / "peers"
 
@@ -89,9 +89,7 @@ class Result:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-def alternate(
-    sides: Mapping[str, Callable[[], float]], *, rounds: int
-) -> dict[str, list[float]]:
+def alternate(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, list[float]]:
     """Run every side once a round, in order, and keep what each says it took.
 
     Args:

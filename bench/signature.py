@@ -31,7 +31,15 @@ def run(options: Options) -> Result:
     """
     result = Result(
         "Signatures: text in, 112-value MinHash of token 5-grams out, one core",
-        ["text", "side", "MB/s", "spread %", "yanmo is × as fast", "|estimate - exact|", "expected"],
+        [
+            "text",
+            "side",
+            "MB/s",
+            "spread %",
+            "yanmo is × as fast",
+            "|estimate - exact|",
+            "expected",
+        ],
     )
     result.notes += [
         "MB/s: median over rounds of UTF-8 bytes of text by processor seconds; A B A B …",
@@ -78,6 +86,7 @@ def ours(
     """Our side from text, and its second half alone, given shingle hashes."""
     import numpy as np
     import pyarrow as pa
+
     from yanmo.curate import sketch
 
     column = pa.array(documents)
@@ -117,11 +126,10 @@ def _pairs(documents: list[str]) -> list[tuple[str, str]]:
 
 def _similarity(first: str, second: str) -> list[float]:
     import pyarrow as pa
+
     from yanmo.curate import sketch
 
-    made, _ = sketch.signatures(
-        pa.array([first, second]), k=SHINGLE, count=PERMUTATIONS, seed=SEED
-    )
+    made, _ = sketch.signatures(pa.array([first, second]), k=SHINGLE, count=PERMUTATIONS, seed=SEED)
     exact = texts.jaccard(texts.shingles(first), texts.shingles(second))
     return [float((made[0] == made[1]).mean()), exact]
 
@@ -130,7 +138,9 @@ def _error(found: list[list[float]]) -> tuple[float, float]:
     """Mean absolute error of the estimates, and the one that 112 draws would have."""
     error = statistics.fmean(abs(estimate - exact) for estimate, exact in found)
     # The mean absolute deviation of a nearly normal variable is sqrt(2 / pi) of its deviation.
-    expected = statistics.fmean(math.sqrt(2 / math.pi * j * (1 - j) / PERMUTATIONS) for _, j in found)
+    expected = statistics.fmean(
+        math.sqrt(2 / math.pi * j * (1 - j) / PERMUTATIONS) for _, j in found
+    )
     return error, expected
 
 

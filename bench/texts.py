@@ -1,9 +1,10 @@
 """Workloads: real Chinese and English documents, and near duplicates planted among them.
 
-Real texts are the JSON lines (zstd) of ``$YANMO_REALDATA/text``: Chinese from translations of technical
-articles, manuals, news bulletins, statutes, commentary, question lists and classical texts; English
-from BBC news, a textbook, the documentation of a framework and Gutenberg books. Lengths are as they
-are. Without that folder the bundled sample stands in, small, and every table says so.
+Real texts are the JSON lines (zstd) of ``$YANMO_REALDATA/text``: Chinese from translations of
+technical articles, manuals, news bulletins, statutes, commentary, question lists and classical
+texts; English from BBC news, a textbook, the documentation of a framework and Gutenberg books.
+Lengths are as they are. Without that folder the bundled sample stands in, small, and every table
+says so.
 """
 
 import json
@@ -68,8 +69,8 @@ def load(language: str, *, megabytes: float, seed: int = SEED) -> Workload:
 
     Args:
         language: ``zh`` or ``en``.
-        megabytes: millions of bytes of text; less where there is no more (about 185 of Chinese and 25
-            of English).
+        megabytes: millions of bytes of text; less where there is no more (about 185 of Chinese and
+            25 of English).
         seed: of the shuffle.
     """
     folder = realdata()
@@ -91,6 +92,7 @@ def _real(folder: Path, language: str) -> Iterator[str]:
 def _sample(language: str) -> list[str]:
     """Texts of the bundled crawl: everything read and extracted, nothing judged."""
     import pyarrow.parquet as pq
+
     from yanmo.curate.discover import InputSpec
     from yanmo.curate.pipeline import run_recipe
     from yanmo.curate.run_recipe import CurateRecipe, DuplicateOptions

@@ -4,9 +4,9 @@ Its ``Document`` objects are made before the clock runs. A document passes the f
 other and leaves at the first that drops it, as in its pipeline (``chain``), or sees every filter
 (``each``). The cache of words (the last five texts) is on, so a text is cut once for all filters.
 
-English: the defaults of the four, C4 without its rule on line ends, as FineWeb runs them. Chinese: the
-thresholds that FineWeb-2 publishes for cmn_Hani; FineWeb-2 leaves C4 out, here it stays with what
-works on Chinese (no rule on line ends, none on words a line).
+English: the defaults of the four, C4 without its rule on line ends, as FineWeb runs them. Chinese:
+the thresholds that FineWeb-2 publishes for cmn_Hani; FineWeb-2 leaves C4 out, here it stays with
+what works on Chinese (no rule on line ends, none on words a line).
 """
 
 import time

@@ -1,11 +1,12 @@
-"""datatrove's near-duplicate removal: JSON lines in, JSON lines out, its four stages on two workers.
+"""datatrove's near-duplicate removal: JSON lines in, JSON lines out, its four stages on two
+workers.
 
     python datatrove_neardup.py INPUT WORK LANGUAGE WORKERS [plain]
 
-Fastest settings: 5-grams, 14 bands of 8 values (its defaults and FineWeb's); the lean normalisation of
-``datatrove_signature.py``; uncompressed files; whole files buffered (``lines_to_buffer=-1``); as many
-tasks as workers where a stage allows it (stage 2 wants one a band, stage 3 takes one); no start delay;
-the log is silent. Documents that go are not written out.
+Fastest settings: 5-grams, 14 bands of 8 values (its defaults and FineWeb's); the lean normalisation
+of ``datatrove_signature.py``; uncompressed files; whole files buffered (``lines_to_buffer=-1``); as
+many tasks as workers where a stage allows it (stage 2 wants one a band, stage 3 takes one); no
+start delay; the log is silent. Documents that go are not written out.
 """
 
 import sys
