@@ -9,13 +9,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from . import texts
-from .rounds import Claim, Options, Peer, Result, alternate, spread
+from .rounds import Claim, Options, Peer, Result, alternate, available, spread
 
-MEGABYTES: Final = 5.0
+MEGABYTES: Final = 3.0
 ROUNDS: Final = 3
 OURS: Final = "yanmo, measure and decide"
 CHAIN: Final = "datatrove, until the first drop"
@@ -41,19 +42,22 @@ def run(options: Options) -> Result:
 def _language(language: str, options: Options, result: Result) -> None:
     workload = texts.load(language, megabytes=options.megabytes or MEGABYTES)
     sides, kept = ours(workload.texts, language)
-    with tempfile.TemporaryDirectory() as folder, Peer("datatrove", "datatrove_filters") as peer:
-        path = texts.write_jsonl(workload.texts, Path(folder), files=1)[0]
-        peer.ask("load", path=str(path), language=language)
-
-        def theirs(name: str, *, chain: bool) -> float:
-            answer = peer.ask("run", chain=chain)
-            kept[name] = answer["kept"]
-            return float(answer["seconds"])
-
-        sides[CHAIN] = lambda: theirs(CHAIN, chain=True)
-        sides[EACH] = lambda: theirs(EACH, chain=False)
+    with ExitStack() as stack:
+        if available("datatrove", result):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            path = texts.write_jsonl(workload.texts, folder, files=1)[0]
+            peer = stack.enter_context(Peer("datatrove", "datatrove_filters"))
+            peer.ask("load", path=str(path), language=language)
+            sides[CHAIN] = lambda: _theirs(peer, CHAIN, kept)
+            sides[EACH] = lambda: _theirs(peer, EACH, kept)
         took = alternate(sides, rounds=options.rounds or ROUNDS)
     _report(workload, took, kept, result)
+
+
+def _theirs(peer: Peer, name: str, kept: dict[str, int]) -> float:
+    answer = peer.ask("run", chain=name == CHAIN)
+    kept[name] = answer["kept"]
+    return float(answer["seconds"])
 
 
 def ours(
@@ -109,10 +113,11 @@ def _report(
         share = 100 * kept[name] / count if name in kept else None
         rate = megabytes / median[name]
         result.rows.append([language, name, rate, spread(values), ratio, share])
-    result.claims += [
-        Claim(f"{language}: rules, times datatrove", median[CHAIN] / median[OURS], 50),
-        Claim(f"{language}: measuring, MB/s a core", megabytes / median["yanmo, measure"], 20),
-    ]
+    if CHAIN in median:
+        text = f"{language}: rules, times datatrove"
+        result.claims.append(Claim(text, median[CHAIN] / median[OURS], 50))
+    rate = megabytes / median["yanmo, measure"]
+    result.claims.append(Claim(f"{language}: measuring, MB/s a core", rate, 20))
     result.data[language] = {"megabytes": megabytes, "documents": count, "seconds": took,
                              "kept": kept}  # fmt: skip
     result.notes.append(f"{language}: {count} documents, {megabytes:.1f} MB, {workload.source}; "

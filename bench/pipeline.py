@@ -7,39 +7,41 @@ processes: what one core does in a second, whatever the number of workers.
 """
 
 import json
+import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from . import meter, texts
 from .environments import interpreter
-from .rounds import SCRIPTS, Claim, Options, Result, spread
+from .rounds import SCRIPTS, Claim, Options, Result, available, spread
 
 MEGABYTES: Final = {"zh": 100.0, "en": 25.0}
-PEER_MEGABYTES: Final = 10.0
+PEER_MEGABYTES: Final = 8.0
 ROUNDS: Final = 2
 WORKERS: Final = 2
 FILES: Final = 4
-ALL, EQUAL, PEER = "yanmo, all", "yanmo, the peer's input", "datatrove"
+FEW: Final = 20  # documents, to see what starting costs
+START, ONE, ALL = "yanmo, start-up", "yanmo, one worker", "yanmo, two workers"
+EQUAL, PEER = "yanmo, the peer's input", "datatrove"
 COLUMNS: Final = (
-    "text", "side", "MB", "wall s", "spread %", "processor s", "MB/s a core",
-    "peak MB, tree", "peak MB, largest process",
+    "text", "side", "MB", "wall s", "spread %", "processor s", "MB/s a core", "peak MB, tree",
+    "peak MB, largest process",
 )  # fmt: skip
 
 
 def run(options: Options) -> Result:
     """Measure both sides on Chinese and on English, and our steps one by one."""
-    result = Result("The whole recipe without HTML extraction, two workers", COLUMNS)
+    result = Result("The whole recipe without HTML extraction", COLUMNS)
     result.notes += [
         "MB: UTF-8 bytes of text. MB/s a core: by processor seconds of all processes, start-up "
-        "included.",
+        f"included; what that alone costs is the row of {FEW} documents.",
         meter.METHOD,
-        "Rows of steps: wall seconds within the workers, of the last round; only what they add up "
-        "to compares with the rows above.",
+        "Rows of steps: wall seconds of a step, and MB/s by them, in the last round of one worker.",
     ]
     for language in options.languages:
         with tempfile.TemporaryDirectory() as folder:
@@ -47,20 +49,10 @@ def run(options: Options) -> Result:
     return result
 
 
-def ours(source: Path, out: Path) -> list[str]:
+def ours(source: Path, out: Path, *, workers: int = WORKERS) -> list[str]:
     """The command of our side."""
-    yanmo = [sys.executable, "-m", "yanmo"]
-    return [
-        *yanmo,
-        "curate",
-        "run",
-        str(source),
-        "--out",
-        str(out),
-        "--workers",
-        str(WORKERS),
-        "-q",
-    ]
+    run = [sys.executable, "-m", "yanmo", "curate", "run", str(source), "--out", str(out)]
+    return [*run, "--workers", str(workers), "-q"]
 
 
 def theirs(source: Path, out: Path, language: str) -> list[str]:
@@ -73,32 +65,38 @@ def theirs(source: Path, out: Path, language: str) -> list[str]:
         model = [str(path("lid.176"))]
     except ModelMissing:
         model = []
-    return [str(interpreter("datatrove")), str(script), str(source), str(out), language,
-            str(WORKERS), *model]  # fmt: skip
+    command = [str(interpreter("datatrove")), str(script), str(source), str(out), language]
+    return [*command, str(WORKERS), *model]
 
 
 def _language(language: str, folder: Path, options: Options, result: Result) -> None:
     whole = texts.load(language, megabytes=options.megabytes or MEGABYTES[language])
     part = texts.load(language, megabytes=min(whole.megabytes, PEER_MEGABYTES))
-    for name, workload in (("all", whole), ("part", part)):
-        texts.write_jsonl(workload.texts, folder / name, files=FILES)
-    texts.write_jsonl(whole.texts[:20], folder / "few", files=FILES)
-    meter.run(ours(folder / "few", folder / "warm"))  # compiles the kernels
+    few = texts.Workload(language, whole.texts[:FEW], whole.source)
+    loads = {START: few, ONE: whole, ALL: whole, EQUAL: part, PEER: part}
+    inputs = {START: folder / "few", ONE: folder / "all", ALL: folder / "all",
+              EQUAL: folder / "part", PEER: folder / "part"}  # fmt: skip
+    for name in (START, ALL, EQUAL):
+        texts.write_jsonl(loads[name].texts, inputs[name], files=FILES)
+    meter.run(ours(inputs[START], folder / "warm"))  # compiles the kernels
     commands: dict[str, Callable[[Path], list[str]]] = {
-        ALL: lambda out: ours(folder / "all", out),
-        EQUAL: lambda out: ours(folder / "part", out),
-        PEER: lambda out: theirs(folder / "part", out, language),
+        START: lambda out: ours(inputs[START], out),
+        ONE: lambda out: ours(inputs[ONE], out, workers=1),
+        ALL: lambda out: ours(inputs[ALL], out),
+        EQUAL: lambda out: ours(inputs[EQUAL], out),
     }
+    if available("datatrove", result):
+        commands[PEER] = lambda out: theirs(inputs[PEER], out, language)
     costs: dict[str, list[meter.Cost]] = {name: [] for name in commands}
     steps: dict[str, float] = {}
     for number in range(options.rounds or ROUNDS):
         for name, command in commands.items():
-            out = folder / f"out-{number}-{len(name)}"
+            out = folder / f"out-{number}-{list(commands).index(name)}"
             costs[name].append(meter.run(command(out), env={"HF_HUB_OFFLINE": "1"}))
             sys.stderr.write(f"  {language} {name}: {costs[name][-1].wall:.1f} s\n")
-            if name == ALL:
-                steps = _steps(out)
-    _report(whole, part, costs, steps, result)
+            steps = _steps(out) if name == ONE else steps
+            shutil.rmtree(out)
+    _report(loads, costs, steps, result)
 
 
 def _steps(out: Path) -> dict[str, float]:
@@ -108,33 +106,33 @@ def _steps(out: Path) -> dict[str, float]:
 
 
 def _report(
-    whole: texts.Workload,
-    part: texts.Workload,
+    loads: dict[str, texts.Workload],
     costs: dict[str, list[meter.Cost]],
     steps: dict[str, float],
     result: Result,
 ) -> None:
+    whole, part = loads[ALL], loads[EQUAL]
     language = whole.language
     rate, peak = {}, {}
     for name, some in costs.items():
-        megabytes = (whole if name == ALL else part).megabytes
         wall = statistics.median(cost.wall for cost in some)
         processor = statistics.median(cost.processor for cost in some)
         trees = [cost.tree_bytes / 1e6 for cost in some if cost.tree_bytes is not None]
-        rate[name], peak[name] = megabytes / processor, max(trees, default=float("nan"))
+        rate[name] = loads[name].megabytes / processor
+        peak[name] = max(trees, default=float("nan"))
         largest = max(cost.process_bytes for cost in some) / 1e6
-        result.rows.append([language, name, megabytes, wall, spread([cost.wall for cost in some]),
-                            processor, rate[name], peak[name], largest])  # fmt: skip
-    blank: list[Any] = [None, None, None, None]
-    result.rows += [[language, f"  step {name}", whole.megabytes, seconds, *blank, None]
-                    for name, seconds in steps.items()]  # fmt: skip
-    result.claims += [
-        Claim(f"{language}: whole recipe, MB/s a core", rate[ALL], 10),
-        Claim(f"{language}: peak memory of the tree by datatrove's, equal input",
-              peak[EQUAL] / peak[PEER], 1, at_most=True),
-    ]  # fmt: skip
+        row = [language, name, loads[name].megabytes, wall, spread([c.wall for c in some])]
+        result.rows.append([*row, processor, rate[name], peak[name], largest])
+    for name, seconds in steps.items():
+        row = [language, f"  step {name}", whole.megabytes, seconds, None, None]
+        result.rows.append([*row, whole.megabytes / max(seconds, 1e-3), None, None])
+    text = f"{language}: whole recipe, MB/s a core"
+    result.claims.append(Claim(text, max(rate[ONE], rate[ALL]), 10))
+    if PEER in peak:
+        text = f"{language}: peak memory of the tree by that of datatrove, equal input"
+        result.claims.append(Claim(text, peak[EQUAL] / peak[PEER], 1, at_most=True))
     result.data[language] = {
-        "megabytes": {ALL: whole.megabytes, EQUAL: part.megabytes, PEER: part.megabytes},
+        "megabytes": {name: loads[name].megabytes for name in costs},
         "steps": steps,
         "costs": {name: [asdict(cost) for cost in some] for name, some in costs.items()},
     }

@@ -104,6 +104,21 @@ def alternate(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[
     return took
 
 
+def available(environment: str, result: Result) -> bool:
+    """Whether a peer's environment is there or can be made; a note says so where it cannot.
+
+    Args:
+        environment: a key of :data:`bench.environments.PEERS`.
+        result: gets the note.
+    """
+    try:
+        interpreter(environment)
+    except (subprocess.CalledProcessError, OSError) as error:
+        result.notes.append(f"{environment} is left out, its environment cannot be made: {error}")
+        return False
+    return True
+
+
 def spread(values: Sequence[float]) -> float:
     """(Largest - smallest) / median, in percent."""
     return 100 * (max(values) - min(values)) / statistics.median(values)
