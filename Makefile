@@ -33,7 +33,7 @@ types: install
 	MYPYPATH=.types $(BIN)/mypy -p yanmo
 
 bench: install
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(BENCH)
 
 clean:
 	rm -rf $(VENV) .types build *.egg-info demo-out .pytest_cache .mypy_cache .ruff_cache

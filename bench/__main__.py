@@ -8,6 +8,7 @@ and the exit code stays 0.
 import argparse
 import importlib
 import json
+import runpy
 import subprocess
 import sys
 import time
@@ -30,15 +31,22 @@ BENCHES: Final = {
 }
 """Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
 
-CHECKS: Final[dict[str, str]] = {}
-"""Quality side by side: ``main(arguments) -> None``, each with arguments of its own; run by name,
-as ``python -m bench NAME ARGUMENT...``."""
+CHECKS: Final = {
+    "charsets": "bench.charsets",
+    "verdicts": "bench.verdicts",
+    "main_content": "bench.main_content",
+    "duplicates_truth": "bench.duplicates_truth",
+    "duplicates_scale": "bench.duplicates_scale",
+    "scale": "bench.scale:main",
+}
+"""Quality and scale, no part of ``make bench``. Most are commands of their own: ``python -m bench
+NAME ARGUMENT...`` is ``python -m bench.NAME ARGUMENT...``. With a function, it takes numbers."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Run what the command line asks for."""
     if arguments and arguments[0] in CHECKS:
-        _load(CHECKS[arguments[0]])(list(arguments[1:]))
+        _check(CHECKS[arguments[0]], list(arguments))
         return
     asked = _parser().parse_args(arguments)
     options = Options(asked.size, asked.rounds, tuple(asked.language or ("zh", "en")))
@@ -66,7 +74,8 @@ def main(arguments: Sequence[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHES, []], metavar="NAME",
-                        help=f"some of {', '.join(BENCHES)}; all by default")  # fmt: skip
+                        help=f"some of {', '.join(BENCHES)}, all by default; or one of "
+                             f"{', '.join(CHECKS)} with arguments of its own")  # fmt: skip
     parser.add_argument("--size", type=float, metavar="MB", help="text a language")
     parser.add_argument("--rounds", type=int, help="repetitions of each side")
     parser.add_argument("--language", action="append", choices=["zh", "en"])
@@ -74,6 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--markdown", type=Path, metavar="FILE",
                         help="put the tables into a page, between its marks")  # fmt: skip
     return parser
+
+
+def _check(target: str, arguments: list[str]) -> None:
+    """Run a check as the command that it is, or call its function and print what it gives."""
+    if ":" in target:
+        numbers = [[int(argument) for argument in arguments[1:]]] if arguments[1:] else []
+        sys.stdout.write(json.dumps(_load(target)(*numbers)) + "\n")
+        return
+    sys.argv = arguments
+    runpy.run_module(target, run_name="__main__", alter_sys=True)
 
 
 def _load(name: str) -> Callable[..., Any]:

@@ -64,6 +64,16 @@ def realdata() -> Path | None:
     return folder if folder and (folder / "text").is_dir() else None
 
 
+def documents(language: str) -> list[str]:
+    """All texts of one language, in the order of their files.
+
+    Args:
+        language: ``zh`` or ``en``.
+    """
+    folder = realdata()
+    return list(_real(folder, language)) if folder else _sample(language)
+
+
 def load(language: str, *, megabytes: float, seed: int = SEED) -> Workload:
     """Documents of one language, drawn without replacement until there are enough.
 
@@ -73,9 +83,8 @@ def load(language: str, *, megabytes: float, seed: int = SEED) -> Workload:
             25 of English).
         seed: of the shuffle.
     """
-    folder = realdata()
-    texts = list(_real(folder, language)) if folder else _sample(language)
-    where = "real texts" if folder else "bundled sample (no YANMO_REALDATA)"
+    texts = documents(language)
+    where = "real texts" if realdata() else "bundled sample (no YANMO_REALDATA)"
     random.Random(seed).shuffle(texts)
     return Workload(language, list(_until(texts, megabytes * 1e6)), f"{where}, seed {seed}")
 
