@@ -119,8 +119,10 @@ def available(environment: str, result: Result) -> bool:
     return True
 
 
-def spread(values: Sequence[float]) -> float:
-    """(Largest - smallest) / median, in percent."""
+def spread(values: Sequence[float]) -> float | None:
+    """(Largest - smallest) / median, in percent; nothing to say of a single value."""
+    if len(values) < 2:
+        return None
     return 100 * (max(values) - min(values)) / statistics.median(values)
 
 
