@@ -81,7 +81,7 @@ def write_members(
     """
     field = field_of(keep)
     columns = {name: members.column(name) for name in MEMBER_COLUMNS}
-    values, known = (None, None) if field is None else _values(*sources, field)
+    values, known = (None, None) if field is None else _values(sources, field)
     if values is not None and len(values) != len(alive):
         raise DataError("signals, documents and verdicts do not line up", where=sources[-1],
                         value=(len(values), len(alive)))  # fmt: skip
@@ -95,10 +95,11 @@ def write_members(
     write_part(path, pa.table(columns).cast(schema))
 
 
-def _values(documents: Path, signals: Path, field: str) -> tuple[pa.Array | None, list[str] | None]:
+def _values(sources: Sequence[Path], field: str) -> tuple[pa.Array | None, list[str] | None]:
     """The values of a field; if the part has no such field the names of those it has."""
     import polars as pl
 
+    documents, signals = sources
     for path, schema in ((documents, SCHEMA), (signals, pq.read_schema(signals))):
         if field in schema.names:
             kind = schema.field(field).type

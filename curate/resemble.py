@@ -15,7 +15,7 @@ containment of documents"; Beyer et al. 2007, "On synopses for distinct-value es
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -171,7 +171,7 @@ def lead(
 
 
 @kernel
-def _space(code: np.uint32) -> bool:
+def _space(code: Any) -> Any:
     """Characters that ``str.isspace`` accepts."""
     if code <= 0x20:
         return code == 0x20 or 0x09 <= code <= 0x0D or 0x1C <= code <= 0x1F

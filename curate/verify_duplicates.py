@@ -89,9 +89,9 @@ def verify_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
             some = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
             writer.write(some.select(["id"]))
             text = some.column("text")
-            found = {"char5": grams(text), "token5": shingles(text, k=parameters["shingle_tokens"])}
-            for name, (hashes, ends, *_) in found.items():
-                values, sizes = _distinct(hashes, ends)
+            tokens = shingles(text, k=parameters["shingle_tokens"])[:2]
+            for name, found in zip(MEASURES, (grams(text), tokens), strict=True):
+                values, sizes = _distinct(*found)
                 values.tofile(streams[name])
                 bounds[name].append(sizes)
     for name, stream in streams.items():
