@@ -50,7 +50,7 @@ class DuplicateOptions:
         try:
             check_policy(self.keep)
         except UsageError as error:
-            raise RecipeError("'duplicates.keep' is no keep policy", value=error.value,
+            raise RecipeError("'duplicates.keep' is none of the choices", value=error.value,
                               fix=error.fix) from None  # fmt: skip
 
     @property

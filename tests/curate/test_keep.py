@@ -59,5 +59,5 @@ def test_a_field_that_nobody_has_is_named_with_the_nearest(tmp_path: Path) -> No
 
 def test_a_policy_that_there_is_not_stops_the_recipe() -> None:
     for wrong in ("newest", "highest", "highest:", "Longest"):
-        with pytest.raises(RecipeError, match="keep policy"):
+        with pytest.raises(RecipeError, match="none of the choices"):
             load(CurateRecipe, None, [f"duplicates.keep={wrong}"])
