@@ -17,6 +17,8 @@ import xxhash
 from yanmo.documents import DROPPED_SCHEMA, SCHEMA, PartWriter, iterate, write_part
 from yanmo.errors import LedgerError
 
+from .clusters import DUPLICATES_SCHEMA
+
 FINAL_SCHEMA: Final = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -54,7 +56,7 @@ def settle_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
     cluster = pa.nulls(len(ids), pa.string())
     kept_id = pa.nulls(len(ids), pa.string())
     for path in inputs[1:]:
-        table = pq.read_table(path, columns=["id", "cluster", "kept_id", "how"])
+        table = _rows_of(path, ids)
         at = pc.index_in(ids, value_set=table["id"].combine_chunks())
         found = at.is_valid()
         cluster = pc.coalesce(table["cluster"].combine_chunks().take(at), cluster)
@@ -75,6 +77,17 @@ def settle_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
     counted = final.filter(pc.invert(final["kept"]))["rule"].value_counts().to_pylist()
     dropped = {item["values"]: item["counts"] for item in counted}
     return {"rows": len(ids), "kept": int(kept.sum()), "dropped": dict(sorted(dropped.items()))}
+
+
+def _rows_of(path: Path, ids: pa.Array) -> pa.Table:
+    """The duplicates of one part; the table of all parts is never held whole."""
+    columns = ["id", "cluster", "kept_id", "how"]
+    found = [
+        batch.filter(pc.is_in(batch.column("id"), value_set=ids))
+        for batch in iterate([path], columns=columns, batch_rows=1 << 16)
+    ]
+    schema = pa.schema([DUPLICATES_SCHEMA.field(name) for name in columns])
+    return pa.Table.from_batches(found).cast(schema) if found else schema.empty_table()
 
 
 def _sampled(ids: pa.Array, keep_dropped: str, share: float) -> np.ndarray[Any, Any]:

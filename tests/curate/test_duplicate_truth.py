@@ -8,7 +8,7 @@ import pytest
 
 from yanmo.curate import sketch
 
-from .duplicate_truth import Run, Truth, collections, curve, recall_bins, run, unlike
+from .duplicate_truth import Run, Truth, collections, curve, mostly_hanzi, recall_bins, run, unlike
 
 Found = tuple[Truth, Run]
 
@@ -28,6 +28,8 @@ def found(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def test_candidates_follow_the_curve_in_every_bin(
     found: dict[str, Found], name: str, by: str
 ) -> None:
+    # Bands see tokens: also in bins of the published similarity the pairs are found as often as
+    # that of their tokens says. Where texts are hanzi the two are nearly one (next test).
     truth, result = found[name]
     # 99.9 %: twenty bins, and the versions of a page are not independent of each other.
     bins = recall_bins(truth, result, by=by, confidence=0.999)
@@ -35,6 +37,14 @@ def test_candidates_follow_the_curve_in_every_bin(
     assert [b for b in bins if not b.follows] == []
     at95 = recall_bins(truth, result, by=by)
     assert sum(not b.follows for b in at95) <= 3  # of about 20, one is expected
+
+
+def test_of_hanzi_the_curve_holds_for_characters_too(found: dict[str, Found]) -> None:
+    truth, result = found["edited"]
+    bins = recall_bins(truth, result, by="char5", inside=mostly_hanzi(truth), confidence=0.999)
+    assert sum(b.pairs for b in bins if 0.5 <= b.low < 0.9) > 150
+    for b in bins:
+        assert b.interval[0] <= b.by_measure <= b.interval[1], b
 
 
 def test_candidates_over_many_seeds_follow_the_curve(found: dict[str, Found]) -> None:

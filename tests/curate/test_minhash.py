@@ -21,6 +21,7 @@ from .duplicate_parts import (
     write_parts,
     write_sketches,
 )
+from .duplicate_truth import likeness
 
 FEW: dict[str, Any] = {"shingle_tokens": 2, "permutations": 8, "seed": 1, "bands": 4}
 
@@ -160,3 +161,9 @@ def test_the_order_of_parts_and_documents_does_not_matter(
         rows, _ = find_near(folder / "work", write_parts(folder / "in", parts), sketch=FEW)
         tables.append(rows)
     assert tables[0] == tables[1]
+    text_of = dict(zip(ids, texts, strict=True))
+    stays = {row["id"] for row in tables[0] if row["how"] == "kept"}
+    for row in tables[0]:
+        assert row["kept_id"] in stays
+        assert (row["kept_id"] == row["id"]) == (row["how"] == "kept")
+        assert row["jaccard"] == likeness(text_of[row["id"]], text_of[row["kept_id"]]) >= 0.7
