@@ -194,6 +194,14 @@ def find_duplicates(
     return progress.run([Task("combine", "yanmo.curate.clusters:combine", inputs)])[0]
 
 
+def _fields(cleaned: Sequence[Done], measured: Sequence[Done]) -> list[tuple[Input, ...]]:
+    """Where the policy ``highest:<field>`` looks, part by part."""
+    return [
+        (c.input("documents.parquet"), m.input("signals.parquet"))
+        for c, m in zip(cleaned, measured, strict=True)
+    ]
+
+
 def find_near(
     progress: Progress,
     cleaned: Sequence[Done],
@@ -213,14 +221,12 @@ def find_near(
         ]
     )  # fmt: skip
     parameters = {**sketch, "bands": options.bands, **options.looked_at()}
-    more = [(c.input("documents.parquet"), m.input("signals.parquet"))
-            if options.looked_at() else ()
-            for c, m in zip(cleaned, measured, strict=True)]  # fmt: skip
+    fields = _fields(cleaned, measured) if options.looked_at() else [()] * len(cleaned)
     banded = progress.run(
         [
             Task("bands", "yanmo.curate.minhash:band_part",
                  (s.input("signatures.parquet"), a, *files), parameters)
-            for s, a, files in zip(signatures, alive, more, strict=True)
+            for s, a, files in zip(signatures, alive, fields, strict=True)
         ]
     )  # fmt: skip
     values = tuple(d.input(name) for name in ("sketches.bin", "bounds.npy") for d in banded)
