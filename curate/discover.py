@@ -287,9 +287,10 @@ def _grouped(files: list[InputFile], options: ReadOptions) -> list[InputGroup]:
     groups: list[InputGroup] = []
     held: list[InputFile] = []
     held_bytes = 0
+    whole = ("html", IGNORED) if options.txt == "line" else ("html", "txt", IGNORED)
     for file in files:
         size = file.size if file.size is not None else SMALL_BYTES
-        if size >= SMALL_BYTES and file.format not in ("html", "txt", IGNORED):
+        if size >= SMALL_BYTES and file.format not in whole:
             groups.append(InputGroup((file,)))
             continue
         full = held_bytes + size > options.group_bytes or len(held) == options.group_files

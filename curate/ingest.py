@@ -20,6 +20,7 @@ from .extract import ExtractOptions, Extractor
 from .ledger import ByteLedger, Quarantine
 from .options import ReadOptions
 from .read import read_group
+from .stretch import Stretch, read_stretch
 
 
 def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
         inputs: the local files, in order.
         parameters: ``files`` (fields of ``InputFile``; ``path`` is set for those that are not
             local), ``read`` and ``extract`` (tables), ``part_bytes``, ``limit`` (pages used of a
-            group, or None).
+            group, or None), ``stretch`` (fields of ``Stretch`` where one is read of one file).
         out: folder to write.
 
     Returns:
@@ -40,9 +41,9 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
         "encodings", "retried"}``.
     """
     options = from_table(ReadOptions, parameters["read"], where="read")
-    local = iter(inputs)
+    local = iter(inputs)  # the file, or the pieces of an unpacked one
     files = [
-        InputFile(**{**item, "path": item["path"] or str(next(local))})
+        InputFile(**{**item, "path": item["path"] or str(next(local, ""))})
         for item in parameters["files"]
     ]
     with (
@@ -53,7 +54,12 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
     ):
         desk = Desk(files[0].source, files[0].licence or None, extractor, quarantine)
         ledger = ByteLedger(quarantine)
-        for batch in _limited(read_group(files, options=options, ledger=ledger), parameters, desk):
+        if "stretch" in parameters:
+            stretch = Stretch(**parameters["stretch"])
+            pages = read_stretch(files[0], inputs, stretch, options=options, ledger=ledger)
+        else:
+            pages = read_group(files, options=options, ledger=ledger)
+        for batch in _limited(pages, parameters, desk):
             parts.write(desk.take(batch))
             dropped.write(desk.give_dropped())
         retried = dict(sorted(extractor.failures.items()))

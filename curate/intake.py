@@ -6,15 +6,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from yanmo import recipe
 from yanmo.errors import UsageError
-from yanmo.tasks import Identities, Input, Task
+from yanmo.tasks import Done, Identities, Input, Task
 
 from .discover import IGNORED, STDIN, InputFile, InputGroup, InputSpec, discover
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS
+from .stretch import Stretch
 
 CACHE_NAME: Final = ".cache"
 
@@ -74,28 +75,56 @@ def refuse_own_output(inputs: Sequence[InputSpec], out: Path) -> None:
                              fix="Give a folder beside it.")  # fmt: skip
 
 
-def ingest_tasks(
-    groups: Sequence[InputGroup], settings: CurateRecipe, cache: Path, identities: Identities
-) -> list[Task]:
-    """One task for each group of files."""
-    return [_ingest(_spooled(group, cache), settings, identities) for group in groups]
+class Identified(NamedTuple):
+    """Files as tasks name them: the place of a local file is no part of a key, its name and
+    content are."""
+
+    inputs: tuple[Input, ...]
+    files: list[dict[str, Any]]
+    remote: list[str]
 
 
-def _ingest(group: InputGroup, settings: CurateRecipe, identities: Identities) -> Task:
-    local = [file for file in group.files if "://" not in file.path]
+def identified(files: Sequence[InputFile], identities: Identities) -> Identified:
+    """Name files as inputs and parameters of a task; new and changed ones are read and hashed."""
+    local = [file for file in files if "://" not in file.path]
     # Files of an unknown format are counted by size and never opened.
     known = iter(identities.identify(Path(f.path) for f in local if f.format != IGNORED))
     inputs = [Input(Path(f.path), "") if f.format == IGNORED else next(known) for f in local]
+    named = [{**asdict(f), "path": "" if f in local else f.path} for f in files]
+    remote = [remote_identity(f.path) for f in files if f not in local]
+    return Identified(tuple(inputs), named, remote)
+
+
+def ingest_task(
+    source: Identified, settings: CurateRecipe, *, stretch: Stretch | None = None
+) -> Task:
+    """Read a group of files, or a stretch of one."""
     parameters = {
-        # The place of a local file is no part of the key; its name and content are.
-        "files": [{**asdict(f), "path": "" if f in local else f.path} for f in group.files],
-        "remote": [remote_identity(f.path) for f in group.files if f not in local],
-        "read": recipe.to_table(settings.read),
+        "files": source.files,
+        "remote": source.remote,
+        "read": read_table(settings),
         "extract": recipe.to_table(settings.extract),
         "part_bytes": settings.output.part_bytes,
         "limit": settings.limit,
     }
-    return Task("ingest", "yanmo.curate.ingest:ingest_files", tuple(inputs), parameters)
+    if stretch is not None:
+        parameters["stretch"] = asdict(stretch)
+    return Task("ingest", "yanmo.curate.ingest:ingest_files", source.inputs, parameters)
+
+
+def read_table(settings: CurateRecipe) -> dict[str, Any]:
+    """The ``[read]`` table as tasks get it: how files are cut is told by what they are to read."""
+    table = recipe.to_table(settings.read)
+    del table["split_bytes"]
+    return table
+
+
+def inputs_read(ingested: Sequence[Done]) -> list[dict[str, Any]]:
+    """The files that a run read, for its manifest: each once, and none that it made itself."""
+    made = {done.folder for done in ingested}
+    inputs = {i.path: i for done in ingested for i in done.task.inputs if i.path.parent not in made}
+    return [{"path": str(i.path), "sha256": i.identity or None, "bytes": i.path.stat().st_size}
+            for i in inputs.values()]  # fmt: skip
 
 
 def remote_identity(url: str) -> str:
@@ -107,7 +136,7 @@ def remote_identity(url: str) -> str:
     return str(info.get("ETag") or (info.get("size"), info.get("mtime"), info.get("LastModified")))
 
 
-def _spooled(group: InputGroup, cache: Path) -> InputGroup:
+def spooled(group: InputGroup, cache: Path) -> InputGroup:
     """Standard input as a file of the cache: tasks run in other processes, and more than once."""
     if group.files[0].path != STDIN:
         return group

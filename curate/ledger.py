@@ -120,9 +120,9 @@ class Quarantine:
 class _Side:
     """Spans of one address space, which must follow one another."""
 
-    def __init__(self, file: str, space: Space) -> None:
-        self.file, self.space = file, space
-        self.cursor = 0
+    def __init__(self, file: str, space: Space, start: int) -> None:
+        self.file, self.space, self.start = file, space, start
+        self.cursor = start
         self.used = 0
         self.quarantined = 0
         self.skipped: Counter[str] = Counter()
@@ -136,13 +136,32 @@ class _Side:
             )
         self.cursor += length
 
+    @property
+    def bytes(self) -> int:
+        return self.cursor - self.start
+
     def as_dict(self, used: str) -> dict[str, Any]:
         return {
-            "bytes": self.cursor,
+            "bytes": self.bytes,
             used: self.used,
             "skipped": dict(sorted(self.skipped.items())),
             "quarantined": self.quarantined,
         }
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a file that has books of its own; its offsets stay those of the whole file.
+
+    Attributes:
+        content: offset of its first content byte.
+        stored: offset of its first stored byte.
+        first: is it the one that counts the file?
+    """
+
+    content: int = 0
+    stored: int = 0
+    first: bool = True
 
 
 class Books:
@@ -152,10 +171,13 @@ class Books:
     fate: :meth:`page`, :meth:`skip` or :meth:`quarantine`.
     """
 
-    def __init__(self, file: str, source: str, quarantine: Quarantine) -> None:
-        self.file, self.source = file, source
-        self.content = _Side(file, "content")
-        self.stored = _Side(file, "stored")
+    def __init__(
+        self, file: str, source: str, quarantine: Quarantine, part: Part | None = None
+    ) -> None:
+        part = part or Part()
+        self.file, self.source, self.files = file, source, int(part.first)
+        self.content = _Side(file, "content", part.content)
+        self.stored = _Side(file, "stored", part.stored)
         self.read = 0
         self.pages = 0
         self.quarantined = 0
@@ -260,9 +282,9 @@ class ByteLedger:
         self.handed = 0
         self._total = empty_total()
 
-    def open(self, file: str, *, source: str = "") -> Books:
-        """Open the books of one file."""
-        return Books(file, source, self.quarantine)
+    def open(self, file: str, *, source: str = "", part: Part | None = None) -> Books:
+        """Open the books of one file, or of a part of it."""
+        return Books(file, source, self.quarantine, part)
 
     def hand_on(self, pages: int) -> None:
         """Count pages that left in a batch; at the end they must equal the pages in the books."""
@@ -288,9 +310,9 @@ class ByteLedger:
                 fix="Was it changed while it was read? Run again when it is complete.",
             )
         for side, seen in ((books.content, content), (books.stored, stored)):
-            if side.cursor != seen:
+            if side.bytes != seen:
                 raise LedgerError(
-                    f"{seen} {side.space} bytes came in but {side.cursor} are on the books",
+                    f"{seen} {side.space} bytes came in but {side.bytes} are on the books",
                     where=where,
                 )
         add_totals(self._total, _file_total(books))
@@ -315,7 +337,7 @@ class ByteLedger:
 
 def _file_total(books: Books) -> dict[str, Any]:
     return {
-        "files": 1,
+        "files": books.files,
         "content": books.content.as_dict("records"),
         "stored": books.stored.as_dict("used"),
         "records": {

@@ -15,6 +15,14 @@ BATCH_ROWS = 512
 _ERRORS = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
+class Groups(NamedTuple):
+    """Row groups ``first`` up to and without ``stop``; ``row`` is the number of their first row."""
+
+    first: int
+    stop: int
+    row: int
+
+
 class _Span(NamedTuple):
     """Bytes of one row group, and its rows."""
 
@@ -23,7 +31,9 @@ class _Span(NamedTuple):
     rows: int
 
 
-def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions) -> Iterator[Page]:
+def read_parquet(
+    stream: BinaryIO, size: int, books: Books, options: ReadOptions, *, groups: Groups | None = None
+) -> Iterator[Page]:
     """A row a page.
 
     Args:
@@ -31,9 +41,11 @@ def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions
         size: its length in bytes.
         books: bytes are booked by row group, records by row.
         options: names of the columns. A file without the text column goes to the quarantine.
+        groups: read these alone, in a file that :func:`cut_groups` has looked at; what lies before
+            each belongs to it, and what lies behind the last of the file to that one.
     """
     try:
-        file = pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
+        file = _opened(stream)
     except _ERRORS as error:
         books.found()
         stream.seek(0)
@@ -46,12 +58,45 @@ def read_parquet(stream: BinaryIO, size: int, books: Books, options: ReadOptions
         books.found(rows)
         books.reject_rows(0, size, rows, why or ("parquet", "the row groups overlap"))
         return
-    row = cursor = 0
-    for index, span in enumerate(spans):
+    first, stop, row = groups or (0, len(spans), 0)
+    cursor = books.content.cursor
+    for index in range(first, stop):
+        span = spans[index]
         books.skip(cursor, span.start - cursor, _FRAME, record=False)
         yield from _read_group(file, index, span, row, books, options)
         row, cursor = row + span.rows, span.end
-    books.skip(cursor, size - cursor, _FRAME, record=False)
+    if stop == len(spans):
+        books.skip(cursor, size - cursor, _FRAME, record=False)
+
+
+def cut_groups(
+    stream: BinaryIO, size: int, options: ReadOptions, *, step: int
+) -> list[tuple[int, int, Groups]]:
+    """Cut a file into stretches of whole row groups, of ``step`` bytes or a little more each.
+
+    Returns:
+        Start and stop (bytes) and row groups of each stretch; none where the file cannot be read.
+    """
+    try:
+        file = _opened(stream)
+    except _ERRORS:
+        return []
+    spans = _spans(file.metadata, size)
+    if not spans or _no_text(file.schema_arrow, options) is not None:
+        return []
+    cuts: list[tuple[int, int, Groups]] = []
+    start = first = row = rows = 0
+    for index, span in enumerate(spans, 1):
+        rows += span.rows
+        if span.end - start >= step or index == len(spans):
+            stop = size if index == len(spans) else span.end
+            cuts.append((start, stop, Groups(first, index, row)))
+            start, first, row = stop, index, rows
+    return cuts
+
+
+def _opened(stream: BinaryIO) -> pq.ParquetFile:
+    return pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True)
 
 
 _FRAME = "parquet metadata"

@@ -1,8 +1,8 @@
 """The run: which task follows which, from raw files to the run folder.
 
     read + extract ─ clean ─┬─ measure ─ decide ─┬─ exact ─ near ─ settle ─ materialize
-       (a file or           └─ signatures ───────┘   (over all parts; no text)
-        group a task)
+       (a file, group,      └─ signatures ───────┘   (over all parts; no text)
+        or stretch a task)
 
 Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
 moved threshold redoes `decide` and what follows from it, and copies only the parts whose verdicts
@@ -24,10 +24,11 @@ from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 from .balance import Balance
 from .budget import check_budget
 from .discover import InputGroup
-from .intake import CACHE_NAME, find_inputs, ingest_tasks
+from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
+from .split import ingest
 from .verify_duplicates import VERIFY_NAME, said
 
 CACHE_BYTES: Final = 200 << 30
@@ -117,7 +118,7 @@ def run_steps(
     groups: Sequence[InputGroup], settings: CurateRecipe, progress: Progress, identities: Identities
 ) -> "Steps":
     """Run every task of a recipe, step after step."""
-    ingested = progress.run(ingest_tasks(groups, settings, progress.cache, identities))
+    ingested = ingest(groups, settings, progress.cache, identities, run=progress.run)
     identities.save()
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
@@ -345,8 +346,7 @@ def write_run(
     with atomic_write(out / "recipe.toml", text=True) as stream:
         stream.write(recipe.dumps(settings))
     write_json(out / "funnel.json", funnel)
-    inputs = [{"path": str(i.path), "sha256": i.identity or None, "bytes": i.path.stat().st_size}
-              for d in steps.ingested for i in d.task.inputs]  # fmt: skip
+    inputs = inputs_read(steps.ingested)
     models_used = {path.path.name: path.identity for path in language_model()}
     counts = {"funnel": funnel, "seconds": progress.steps, "models": models_used,
               **settings.rule_sources()}  # fmt: skip

@@ -85,7 +85,7 @@ def _pages(source: InputFile, options: ReadOptions, ledger: ByteLedger) -> Itera
         ledger.close(books, content=size, stored=size)
         return
     with _opened(source) as stream:
-        if _is_parquet(source, stream):
+        if is_parquet(source, stream):
             size = stream.seek(0, 2)
             yield from read_parquet(stream, size, books, options)
             books.use_stored(0, size)
@@ -94,12 +94,13 @@ def _pages(source: InputFile, options: ReadOptions, ledger: ByteLedger) -> Itera
         stored, content = Meter(), Meter()
         raw = Window(stored.count(raw_pieces(stream, source.path)))
         pieces = content.count(decompress(raw, books))
-        reader, pieces = _reader(source, pieces, options)
-        yield from reader(pieces, books, options)
+        form, pieces = form_of(source, pieces, options)
+        yield from reader_of(form)(pieces, books, options)
         ledger.close(books, content=content.bytes, stored=stored.bytes, on_disk=source.size)
 
 
-def _is_parquet(source: InputFile, stream: BinaryIO) -> bool:
+def is_parquet(source: InputFile, stream: BinaryIO) -> bool:
+    """Is it Parquet, by its format or its first bytes? The stream is left at its begin."""
     if source.path == STDIN:
         if source.format == "parquet":
             raise _no_stream(source)
@@ -120,16 +121,20 @@ def _opened(source: InputFile) -> Iterator[BinaryIO]:
             yield stream
 
 
-def _reader(
+def form_of(
     source: InputFile, pieces: Iterator[Piece], options: ReadOptions
-) -> tuple[Reader, Iterator[Piece]]:
+) -> tuple[str, Iterator[Piece]]:
+    """The name of the reader that a file wants (for :func:`reader_of`), and its content."""
     form = source.format
     if form == AUTO:
         first = next(pieces, b"")
         form = _sniff(first if isinstance(first, bytes) else b"", source)
         pieces = chain([first], pieces)
-    if form == "txt":
-        form = f"txt-{options.txt}"
+    return (f"txt-{options.txt}" if form == "txt" else form), pieces
+
+
+def reader_of(form: str) -> Reader:
+    """The reader of a form."""
     readers: dict[str, Reader] = {
         "warc": read_warc,
         "jsonl": read_jsonl,
@@ -139,7 +144,7 @@ def _reader(
         "txt-file": partial(read_whole, media="text"),
         "txt-line": read_text_lines,
     }
-    return readers[form], pieces
+    return readers[form]
 
 
 def _no_stream(source: InputFile) -> DataError:

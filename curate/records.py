@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 
 from .ledger import Books, Why
@@ -39,9 +40,9 @@ class LongLine(NamedTuple):
 class _Lines:
     """Cuts pieces into blocks of lines; no line is held beyond the limit."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, offset: int) -> None:
         self.limit = limit
-        self.offset = 0
+        self.offset = offset
         self.parts: list[bytes] = []
         self.size = 0
         self.head = b""
@@ -80,14 +81,17 @@ class _Lines:
         self.parts, self.size, self.long = [], 0, False
 
 
-def line_blocks(pieces: Iterator[Piece], limit: int) -> Iterator[Block | LongLine]:
+def line_blocks(
+    pieces: Iterator[Piece], limit: int, *, offset: int = 0
+) -> Iterator[Block | LongLine]:
     """Cut a stream into blocks of whole lines.
 
     Args:
         pieces: the content.
         limit: bytes of the longest line that is kept in memory.
+        offset: of the first byte.
     """
-    lines = _Lines(limit)
+    lines = _Lines(limit, offset)
     for piece in pieces:
         if isinstance(piece, Break):
             yield from lines.flush(cut=True)
@@ -99,20 +103,25 @@ def line_blocks(pieces: Iterator[Piece], limit: int) -> Iterator[Block | LongLin
 def lines(
     pieces: Iterator[Piece], books: Books, options: ReadOptions
 ) -> Iterator[tuple[int, bytes, str | None, bool]]:
-    """Physical lines; blank lines, a byte order mark and lines over the limit are booked here.
+    """Physical lines, from where the books stand.
+
+    Blank lines, a byte order mark and lines over the limit are booked here. Neither how the content
+    is cut into pieces nor where the reading begins changes a line.
 
     Yields:
         Offset, the line with its end, its text without the end (None where it cannot be decoded),
         and whether damage in the stream cut it short.
     """
-    for block in line_blocks(pieces, options.max_record_bytes):
+    if not books.content.cursor:
+        pieces = _without_mark(pieces, books)
+    # The books are opened for the mark before the first line is asked for.
+    first = next(pieces, b"")
+    pieces = chain([first], pieces)
+    for block in line_blocks(pieces, options.max_record_bytes, offset=books.content.cursor):
         if isinstance(block, LongLine):
             _too_long(books, block.offset, block.length, block.head, options)
             continue
         offset, data = block.offset, block.data
-        if not offset and data.startswith(BOM):
-            books.skip(0, len(BOM), "byte order mark", record=False)
-            offset, data = len(BOM), data[len(BOM) :]
         raws = data.split(b"\n")
         tail = len(raws) - 1
         for index, raw in enumerate(raws):
@@ -121,13 +130,32 @@ def lines(
                 raw += b"\n"
             elif not raw:
                 break
-            if raw.isspace():
-                books.skip(offset, len(raw), "blank line", record=False)
-            elif len(raw) - (index < tail) > options.max_record_bytes:
+            if len(raw) - (index < tail) > options.max_record_bytes:
                 _too_long(books, offset, len(raw), raw[:HEAD_BYTES], options)
+            elif raw.isspace():
+                books.skip(offset, len(raw), "blank line", record=False)
             else:
                 yield offset, raw, text, block.cut and index == tail
             offset += len(raw)
+
+
+def _without_mark(pieces: Iterator[Piece], books: Books) -> Iterator[Piece]:
+    """The content after a byte order mark, which is booked."""
+    head = b""
+    for piece in pieces:
+        if isinstance(piece, Break):
+            yield from (head, piece)
+            break
+        head += piece
+        if len(head) >= len(BOM):
+            if head.startswith(BOM):
+                books.skip(0, len(BOM), "byte order mark", record=False)
+                head = head[len(BOM) :]
+            yield head
+            break
+    else:
+        yield head
+    yield from pieces
 
 
 def decoded(raw: bytes, encoding: str) -> str | None:

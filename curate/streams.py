@@ -92,25 +92,36 @@ def decompress(raw: Window, books: Books) -> Iterator[Piece]:
     Yields:
         Pieces of bounded size, and a ``Break`` for each damage.
     """
+    codec = codec_of(raw, books.file)
+    return _plain(raw, books) if codec is None else members(raw, books, codec)
+
+
+def codec_of(raw: Window, name: str) -> "Codec | None":
+    """How the stream in a window, which stands at its begin, is compressed; None: it is not."""
     raw.fill(PROBE_BYTES)
-    named = _codec_by_name(books.file)
+    named = _codec_by_name(name)
     magic = _codec_by_magic(raw.peek(0, 4))
-    codec: _Codec | None = named if raw.data else None
+    codec: Codec | None = named if raw.data else None
     if magic is not None and (
-        "." not in books.file
+        "." not in name
         or (named is not None and named.name == magic.name)
         or magic.works(raw.peek(0, PROBE_BYTES))
     ):
         codec = magic
-    return _plain(raw, books) if codec is None else _members(raw, books, codec)
+    return codec
 
 
-def _codec_by_name(name: str) -> "_Codec | None":
+def codec_named(name: str) -> "Codec":
+    """The codec of a :attr:`Codec.name`."""
+    return {"gzip": _Gzip(), "zstd": _Zstd()}[name]
+
+
+def _codec_by_name(name: str) -> "Codec | None":
     lower = name.lower()
     return _Gzip() if lower.endswith(".gz") else _Zstd() if lower.endswith(".zst") else None
 
 
-def _codec_by_magic(head: bytes) -> "_Codec | None":
+def _codec_by_magic(head: bytes) -> "Codec | None":
     if head.startswith(GZIP_MAGIC):
         return _Gzip()
     if head.startswith(ZSTD_MAGIC) or (len(head) == 4 and head[1:] == ZSTD_SKIPPABLE):
@@ -126,7 +137,7 @@ def _plain(raw: Window, books: Books) -> Iterator[Piece]:
         yield piece
 
 
-class _Codec(Protocol):
+class Codec(Protocol):
     """What a container of compressed members must say about itself."""
 
     name: str
@@ -142,13 +153,25 @@ class _Codec(Protocol):
         """Does a member that decompresses begin here?"""
 
 
-def _members(raw: Window, books: Books, codec: _Codec) -> Iterator[Piece]:
+def members(raw: Window, books: Books, codec: Codec, *, stop: int | None = None) -> Iterator[Piece]:
+    """The content of members one after another, from where the window stands.
+
+    Args:
+        raw: window over the stored bytes.
+        books: where used, skipped and damaged spans go.
+        codec: how they are compressed.
+        stop: stored offset from which on no member is begun; padding there is still passed over, so
+            that the window ends at a member, at damage or at the end. Offsets of breaks count from
+            the first byte that comes out here.
+    """
     produced = 0
     while raw.fill(4):
         padding = codec.padding(raw)
         if padding is not None:
             _skip(raw, books, *padding)
             continue
+        if stop is not None and raw.offset >= stop:
+            return
         start, first = raw.offset, produced
         try:
             for piece in codec.member(raw):
@@ -172,24 +195,40 @@ def _skip(raw: Window, books: Books, length: int, kind: str) -> None:
         books.damage(raw.offset, 0, b"", ("cut", f"the file ends inside a {kind}"))
 
 
-def _resync(raw: Window, books: Books, codec: _Codec, *, error: str, unused: bool) -> None:
+def _resync(raw: Window, books: Books, codec: Codec, *, error: str, unused: bool) -> None:
     """Drop stored bytes up to the next member that works, and quarantine them."""
     raw.fill(HEAD_BYTES)
     start, head = raw.offset, raw.peek(0, HEAD_BYTES)
-    seek = 1 if unused else 0  # the magic of the broken member itself must not be found again
-    while raw.fill(PROBE_BYTES):
+    # The magic of the broken member itself must not be found again.
+    seek_member(raw, codec, seek=1 if unused else 0)
+    length = raw.offset - start
+    books.damage(start, length, head[:length], (codec.name, f"{error}, at stored byte {start}"))
+
+
+def seek_member(raw: Window, codec: Codec, *, seek: int = 0, stop: int | None = None) -> bool:
+    """Drop stored bytes up to the next member that works.
+
+    Args:
+        raw: window over the stored bytes.
+        codec: how they are compressed.
+        seek: bytes at the front in which none may begin.
+        stop: stored offset from which on none is looked for.
+
+    Returns:
+        Whether there is one; if not, the window stands at the end, or beyond ``stop``.
+    """
+    while raw.fill(PROBE_BYTES) and (stop is None or raw.offset < stop):
         found = raw.data.find(codec.magic, seek)
         if found >= 0:
             raw.drop(found)
             raw.fill(PROBE_BYTES)
             if codec.works(raw.peek(0, PROBE_BYTES)):
-                break
+                return stop is None or raw.offset < stop
             seek = 1
         else:
             raw.drop(len(raw.data) if raw.ended else len(raw.data) - len(codec.magic) + 1)
             seek = 0
-    length = raw.offset - start
-    books.damage(start, length, head[:length], (codec.name, f"{error}, at stored byte {start}"))
+    return False
 
 
 class _Gzip:
@@ -235,7 +274,8 @@ class _Gzip:
     @staticmethod
     def _header(raw: Window) -> int:
         """Length of the member's header."""
-        raw.fill(MAX_GZIP_HEADER)
+        # No byte beyond what is asked for may count: how much is at hand is chance.
+        raw.fill(MAX_GZIP_HEADER + 2)
         data, size = raw.data, 10
         if not data.startswith(GZIP_MAGIC) or len(data) < size or data[3] & 0xE0:
             raise _Damage("no gzip header where a member should begin")
@@ -244,7 +284,7 @@ class _Gzip:
             size += 2 + int.from_bytes(data[10:12], "little")
         for flag in (8, 16):  # file name, comment
             if flags & flag:
-                size = data.find(0, size) + 1
+                size = data.find(0, size, MAX_GZIP_HEADER) + 1
                 if not size:
                     raise _Damage("a gzip header without end")
         size += flags & 2  # its own checksum, two bytes

@@ -21,6 +21,10 @@ from .window import Piece, Window
 
 MAX_HEADER = 1 << 16
 SCAN_BYTES = 1 << 20
+# The checksum of a compressed member is known at its end. A record is refused for a wrong one if so
+# few bytes lie between; how many of them happen to be at hand must not decide. Members hold one
+# record, as a rule.
+CHECKSUM_BYTES = 1 << 16
 HEADER_CHARS = 256
 _SEPARATOR = "record separator"
 _VERSION = re.compile(rb"WARC/\d\.\d{1,2}[ \t]{0,4}\r?\n")
@@ -42,19 +46,25 @@ class Frame(NamedTuple):
     whole: bool = True
 
 
-def frames(pieces: Iterator[Piece], books: Books, limit: int) -> Iterator[Frame]:
+def frames(
+    pieces: Iterator[Piece], books: Books, limit: int, *, stop: int | None = None
+) -> Iterator[Frame]:
     """Cut a stream into records; all other bytes are booked here.
 
     A record counts if a blank line, another record or the end of the stream follows it. Otherwise
     its Content-Length lies, and everything up to the next record is quarantined.
 
     Args:
-        pieces: the content.
+        pieces: the content, from where the books stand.
         books: separators are skipped, garbage and broken records quarantined.
         limit: bytes of the longest record that is kept in memory.
+        stop: offset of a record at which to end; the content must go on beyond it, since what
+            follows a record says whether the record is whole.
     """
-    window = Window(pieces)
+    window = Window(pieces, offset=books.content.cursor)
     while window.fill(32) or window.next_segment():
+        if stop is not None and window.offset >= stop:
+            return
         size = _newlines(window)
         if size:
             books.skip(window.offset, size, _SEPARATOR, record=False)
@@ -124,7 +134,8 @@ def _record(window: Window, books: Books, limit: int) -> Iterator[Frame]:
         error = f"Content-Length is {length}, but neither blank line nor record follows"
         _to_next(window, books, ("content-length", error))
     else:
-        cut, offset = window.cut, window.offset
+        ends = window.fill(total + CHECKSUM_BYTES) < total + CHECKSUM_BYTES
+        cut, offset = window.cut if ends else None, window.offset
         block = window.peek(len(header), total)
         window.drop(total)
         if cut is not None and cut.suspect_from is not None and offset + total > cut.suspect_from:
@@ -191,9 +202,11 @@ def _long_record(window: Window, books: Books, header: bytes, total: int) -> Ite
         yield Frame(start, length, header, head[len(header) :], whole=False)
 
 
-def read_warc(pieces: Iterator[Piece], books: Books, options: ReadOptions) -> Iterator[Page]:
-    """A response, resource or conversion record a page."""
-    for frame in frames(pieces, books, options.max_record_bytes):
+def read_warc(
+    pieces: Iterator[Piece], books: Books, options: ReadOptions, *, stop: int | None = None
+) -> Iterator[Page]:
+    """A response, resource or conversion record a page; ``stop`` as :func:`frames` has it."""
+    for frame in frames(pieces, books, options.max_record_bytes, stop=stop):
         books.found()
         try:
             outcome = _page(frame, f"{books.file}#{frame.offset}", options)

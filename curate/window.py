@@ -31,9 +31,9 @@ class Window:
         cut: the segment ended in a break; None at the end of the stream.
     """
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
+    def __init__(self, pieces: Iterable[Piece], *, offset: int = 0) -> None:
         self.data = bytearray()
-        self.offset = 0
+        self.offset = offset
         self.ended = False
         self.cut: Break | None = None
         self._pieces: Iterator[Piece] = iter(pieces)
