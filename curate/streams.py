@@ -113,7 +113,7 @@ def codec_of(raw: Window, name: str) -> "Codec | None":
 
 def codec_named(name: str) -> "Codec":
     """The codec of a :attr:`Codec.name`."""
-    return {"gzip": _Gzip(), "zstd": _Zstd()}[name]
+    return _Gzip() if name == _Gzip.name else _Zstd()
 
 
 def _codec_by_name(name: str) -> "Codec | None":

@@ -90,6 +90,11 @@ def read_stretch(
 def _pages(
     source: InputFile, inputs: Sequence[Path], stretch: Stretch, books: Books, options: ReadOptions
 ) -> Iterator[Page]:
+    if stretch.groups is not None:
+        with open_raw(source.path) as stream:
+            groups = Groups(*stretch.groups)
+            yield from read_parquet(stream, stretch.size, books, options, groups=groups)
+        return
     # What follows a WARC record says whether it is whole; a line says so itself.
     stop = None if stretch.form == "warc" else stretch.stop
     read = partial(read_warc, stop=stretch.stop) if stop is None else reader_of(stretch.form)
@@ -100,12 +105,8 @@ def _pages(
         yield from read(with_breaks(content, stretch.breaks, start=stretch.start), books, options)
         return
     with open_raw(source.path) as stream:
-        if stretch.groups is not None:
-            groups = Groups(*stretch.groups)
-            yield from read_parquet(stream, stretch.size, books, options, groups=groups)
-        else:
-            stream.seek(stretch.start)
-            yield from read(_limited(stream, source.path, stretch.start, stop), books, options)
+        stream.seek(stretch.start)
+        yield from read(_limited(stream, source.path, stretch.start, stop), books, options)
 
 
 def _limited(stream: BinaryIO, where: str, start: int, stop: int | None) -> Iterator[Piece]:
