@@ -68,7 +68,7 @@ class _Lines:
             self.parts.append(piece)
             # Only the first line can be over the limit: the others lie within one piece.
             if self.size > self.limit and b"\n" not in piece:
-                self.head = b"".join(self.parts)[:HEAD_BYTES]
+                self.head = b"".join(self.parts)[: min(HEAD_BYTES, self.limit)]
                 self.parts, self.long = [], True
 
     def flush(self, *, cut: bool = False) -> Iterator[Block | LongLine]:
@@ -181,8 +181,10 @@ def undecodable(raw: bytes, encoding: str) -> Why:
 
 def _too_long(books: Books, offset: int, length: int, head: bytes, options: ReadOptions) -> None:
     books.found()
-    error = f"the record has {length} bytes; read.max_record_bytes is {options.max_record_bytes}"
-    books.quarantine(offset, length, head, ("too-long", error))
+    limit = options.max_record_bytes
+    error = f"the record has {length} bytes; read.max_record_bytes is {limit}"
+    # No more of it than is sure to be held, whether it came in one piece or in many.
+    books.quarantine(offset, length, head[: min(HEAD_BYTES, limit)], ("too-long", error))
 
 
 def read_jsonl(pieces: Iterator[Piece], books: Books, options: ReadOptions) -> Iterator[Page]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from yanmo.errors import LedgerError
 from yanmo.tasks import Done, Identities, Input, Task
 
 from .discover import AUTO, COMPRESSIONS, InputFile, InputGroup
@@ -94,7 +95,7 @@ def ingest(
         read it.
 
     Raises:
-        YanmoError: a task failed.
+        YanmoError: a task failed, or a large file changed its size.
     """
     found = [spooled(group, cache) for group in groups]
     sources = [identified(group.files, identities) for group in found]
@@ -134,6 +135,7 @@ def _survey(large: Sequence[_Large], settings: CurateRecipe, run: Run) -> None:
         result = done.result
         one.size, one.codec, one.form = result["size"], result["codec"], result["form"]
         one.cuts = result["cuts"]
+        _check_size(one)
     packed = [one for one in large if one.codec is not None]
     _unpack(packed, step, run)
     archives = []
@@ -147,6 +149,21 @@ def _survey(large: Sequence[_Large], settings: CurateRecipe, run: Run) -> None:
     framed = run([_frame_task(one, settings, step) for one in archives])
     for one, done in zip(archives, framed, strict=True):
         one.cuts = done.result["cuts"]
+
+
+def _check_size(one: _Large) -> None:
+    """A file that is cut must be as long as it was when it was found.
+
+    Raises:
+        LedgerError: it is not.
+    """
+    file = one.source.files[0]
+    if one.form is not None and one.size != file["size"]:
+        raise LedgerError(
+            f"the file had {file['size']} bytes when it was found and has {one.size}",
+            where=file["name"],
+            fix="Was it changed while it was read? Run again when it is complete.",
+        )
 
 
 def _survey_task(source: Identified, settings: CurateRecipe, step: int) -> Task:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.curate import spool, streams
+from yanmo.curate.discover import InputSpec, discover
+from yanmo.curate.options import ReadOptions
+from yanmo.curate.run_recipe import CurateRecipe
+from yanmo.curate.split import ingest
+from yanmo.errors import LedgerError
+from yanmo.tasks import Identities
 
-from .splitting import Reading, read
+from .splitting import Reading, here, read
 from .test_read_properties import EDIT, EXAMPLES, edited
 from .test_read_warc import record
 
@@ -226,3 +233,59 @@ def test_many_members_are_unpacked_side_by_side(name: str) -> None:
     data = pack(LINES, 100)
     _, cut = both(data, name, 1200)
     assert cut.tasks["inflate"] > 3
+
+
+def skippable(content: bytes) -> bytes:
+    return b"\x5a\x2a\x4d\x18" + len(content).to_bytes(4, "little") + content
+
+
+LINE = b'{"text": "a line"}\n'
+MEMBERS = [gzip.compress(LINE * n + b'{"text": "\x00"}\n' + LINE[:9], mtime=0) for n in range(1, 9)]
+FRAMES = [zstded(LINE * n + LINE[:9], 4000) for n in range(1, 9)]
+WRONG = MEMBERS[3][:-8] + b"four" + MEMBERS[3][-4:]
+NAMED = b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 900 + b"\0" + MEMBERS[5][10:]
+DAMAGED = {
+    "zeros.jsonl.gz": bytes(999).join(MEMBERS) + bytes(2000),
+    "zeros first.jsonl.gz": bytes(3000) + b"".join(MEMBERS),
+    "garbage.jsonl.gz": (b"\x1f\x8b\x08" + b"garbage" * 70).join(MEMBERS),
+    "garbage at the end.jsonl.gz": b"".join(MEMBERS) + b"garbage" * 90,
+    "no member.jsonl.gz": b"garbage" * 300,
+    "cut.jsonl.gz": b"".join(MEMBERS)[:-3],
+    "cut inside.jsonl.gz": b"".join(member[:-30] + member for member in MEMBERS),
+    "checksums.jsonl.gz": WRONG + MEMBERS[1] + WRONG + WRONG + MEMBERS[2] + WRONG,
+    "long names.jsonl.gz": MEMBERS[0] + NAMED * 3 + MEMBERS[4],
+    "empty members.jsonl.gz": gzip.compress(b"", mtime=0) * 60 + MEMBERS[1],
+    "only empty members.jsonl.gz": gzip.compress(b"", mtime=0) * 60,
+    "packed twice.jsonl.gz": gzip.compress(b"".join(MEMBERS) * 3, 0, mtime=0) * 2,
+    "skippable.jsonl.zst": skippable(b"".join(FRAMES[:4])).join(FRAMES),
+    "skippable too long.jsonl.zst": FRAMES[0] + b"\x5a\x2a\x4d\x18\xff\xff\0\0" + b"".join(FRAMES),
+    "only skippable.jsonl.zst": skippable(b"x" * 90) * 20,
+    "broken.jsonl.zst": b"".join(frame[:-12] + b"broken" + frame for frame in FRAMES),
+    "no checksums.jsonl.zst": zstded(LINES, 300, checksum=False),
+    "checksums.warc.gz": WRONG.join(
+        gzip.compress((wet() + REQUEST) * 3, mtime=0)[:-n] + b"wrong" for n in range(8, 0, -1)
+    ),
+    "broken.warc.gz": b"\xff".join(gzip.compress(wet() * 2 + LIES, mtime=0) for _ in range(6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+@pytest.mark.parametrize("step", [90, 400, 1300])
+def test_damage_at_every_boundary(name: str, step: int) -> None:
+    whole, cut = both(DAMAGED[name], name, step, **SMALL)
+    assert cut.tasks.get("inflate", 0) > 0 or len(DAMAGED[name]) <= step // 4
+    assert whole.quarantine or name.split(".")[0] in (
+        "zeros", "zeros first", "long names", "empty members", "only empty members",
+        "skippable", "only skippable", "no checksums", "packed twice"
+    )  # fmt: skip
+
+
+def test_a_file_that_grows_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(LINES)
+    (group,) = discover([InputSpec(str(path))])
+    path.write_bytes(LINES + LINE)
+    options = replace(CurateRecipe(), read=ReadOptions(split_bytes=300))
+    identities = Identities(tmp_path / "identities.json")
+    with here() as run, pytest.raises(LedgerError, match="bytes when it was found"):
+        ingest([group], options, tmp_path, identities, run=run)
