@@ -37,7 +37,7 @@ def plan(settings: CurateRecipe, out: Path) -> dict[str, Any]:
 
     Returns:
         ``{"recipe", "files", "bytes", "ignored", "tasks", "out"}``: files to read and their stored
-        bytes, files of unknown format, read tasks.
+        bytes, files of unknown format, read tasks (before large files are cut).
 
     Raises:
         UsageError: as :func:`find_inputs`.

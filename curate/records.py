@@ -114,7 +114,7 @@ def lines(
     """
     if not books.content.cursor:
         pieces = _without_mark(pieces, books)
-    # The books are opened for the mark before the first line is asked for.
+    # The mark is booked when the first piece is asked for.
     first = next(pieces, b"")
     pieces = chain([first], pieces)
     for block in line_blocks(pieces, options.max_record_bytes, offset=books.content.cursor):
