@@ -61,6 +61,11 @@ class Balance:
         self.chars_kept += result["kept_chars"]
         self.add_dropped(result["dropped"])
 
+    def add_masked(self, result: Mapping[str, Any]) -> None:
+        """Add what one `pii` task did to texts that are kept."""
+        self.chars_kept += result["chars_out"] - result["chars_in"]
+        self.add_edits(result["edits"])
+
     def check(self) -> None:
         """Balance all three.
 

@@ -1,7 +1,7 @@
 """The run: which task follows which, from raw files to the run folder.
 
-    read + extract ─ clean ─┬─ measure ─ decide ─┬─ exact ─ near ─ settle ─ materialize
-       (a file, group,      └─ signatures ───────┘   (over all parts; no text)
+    read + extract ─ clean ─┬─ measure ─ decide ─┬─ exact ─ near ─ settle ─ materialize ─ pii
+       (a file, group,      └─ signatures ───────┘   (over all parts; no text)      (if it is on)
         or stretch a task)
 
 Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
@@ -128,7 +128,8 @@ def run_steps(
     duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
     verified = verify_duplicates(progress, cleaned, duplicates, settings)
     final = settle(progress, cleaned, verdicts, duplicates, settings)
-    return Steps(ingested, cleaned, measured, final, duplicates, verified)
+    masked = progress.run([_mask(d, settings) for d in final if settings.pii.is_on])
+    return Steps(ingested, cleaned, measured, final, duplicates, verified, masked)
 
 
 def language_model() -> tuple[Input, ...]:
@@ -159,6 +160,11 @@ def _decide(done: Done, settings: CurateRecipe) -> Task:
     parameters = {"rules": recipe.to_table(settings.active_rules())}
     signals = done.input("signals.parquet")
     return Task("decide", "yanmo.curate.decide:decide_part", (signals,), parameters)
+
+
+def _mask(done: Done, settings: CurateRecipe) -> Task:
+    parameters = {"pii": recipe.to_table(settings.pii)}
+    return Task("pii", "yanmo.curate.pii:mask_part", (done.input("kept.parquet"),), parameters)
 
 
 def find_duplicates(
@@ -307,6 +313,8 @@ def balance_of(steps: "Steps") -> Balance:
         balance.add_edits(done.result["edits"])
     for done in steps.final:
         balance.add_final(done.result)
+    for done in steps.masked:
+        balance.add_masked(done.result)
     return balance
 
 
@@ -320,6 +328,7 @@ class Steps:
     final: Sequence[Done]
     duplicates: Done | None
     verified: Done | None = None
+    masked: Sequence[Done] = ()
 
 
 def write_run(
@@ -332,7 +341,8 @@ def write_run(
     bad = [d for d in steps.ingested if sum(d.result["quarantined"].values())]
     twins = steps.duplicates
     parts = {
-        "documents": numbered(steps.final, "kept.parquet", ".parquet"),
+        "documents": numbered(steps.masked, "documents.parquet", ".parquet")
+        or numbered(steps.final, "kept.parquet", ".parquet"),
         "dropped": numbered([*steps.final, *early], "dropped.parquet", ".parquet"),
         "quarantine": numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"),
         "signals": numbered(steps.measured, "signals.parquet", ".parquet"),
@@ -341,6 +351,7 @@ def write_run(
             for done, name in ((twins, "documents.parquet"), (steps.verified, VERIFY_NAME))
             if done
         ],
+        "pii": numbered(steps.masked, "pii.parquet", ".parquet"),
     }
     listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]
     with atomic_write(out / "recipe.toml", text=True) as stream:

@@ -12,6 +12,7 @@ from .keep import KEEP_POLICIES, check_policy, field_of
 from .language import LanguageOptions
 from .normalize import NormalizeOptions
 from .options import ReadOptions
+from .pii import PiiOptions
 from .signals import Measure
 from .thresholds import Rules
 
@@ -110,6 +111,7 @@ class CurateRecipe:
     measure: Measure = field(default_factory=Measure)
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
+    pii: PiiOptions = field(default_factory=PiiOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     errors: ErrorBudget = field(default_factory=ErrorBudget)
 

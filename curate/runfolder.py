@@ -6,6 +6,7 @@
     signals/part-*.parquet       one column per measured signal
     duplicates/documents.parquet id, cluster, kept_id, how, jaccard
     duplicates/verify.json       with --verify: how alike removed and kept documents are
+    pii/part-*.parquet           id, type, place and keyed hash of personal data; empty if off
     manifest.json  recipe.toml  funnel.json  report.html
 
 Files are hard links into the cache where the disk allows it: writing a run again costs no copy.
@@ -24,7 +25,7 @@ from yanmo.errors import DataError, UsageError
 from yanmo.files import atomic_folder, read_json
 from yanmo.tasks import Done
 
-FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates")
+FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates", "pii")
 STABLE: Final = (*FOLDERS, "funnel.json")
 """What law 6 covers: equal bytes for any number of workers and after any crash."""
 
