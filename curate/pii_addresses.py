@@ -130,7 +130,8 @@ def _email(  # noqa: C901
 ) -> tuple[int, int]:
     """Begin and end of the address around the at sign at ``i``; end 0 if it is none.
 
-    The domain ends in two or more letters that name no file (``icon@2x.png``).
+    The domain ends in two or more letters that name no file (``icon@2x.png``), and no path on that
+    machine follows.
     """
     begin = i
     while begin > floor and _is_local(buffer[begin - 1]):
@@ -165,13 +166,18 @@ def _email(  # noqa: C901
         if at + 1 >= end or not _is_word(buffer[at + 1]):
             break
         at += 1
-    return begin, 0 if stop < end and buffer[stop] == 0x5F else stop
+    if stop < end and buffer[stop] == 0x5F:
+        return 0, 0
+    if stop and stop + 1 < end and buffer[stop] == 0x3A:  # git@github.com:owner/name
+        if _is_letter(buffer[stop + 1]) or buffer[stop + 1] in (0x2E, 0x2F, 0x7E):
+            return 0, 0
+    return begin, stop
 
 
 @kernel
 def _after_version(buffer: Bytes, start: int, i: int) -> bool:
     """Whether ``version``, 版本 or the like stands before."""
-    while i > start and buffer[i - 1] in (0x20, 0x3A):
+    while i > start and buffer[i - 1] in (0x20, 0x3A, 0x3D):
         i -= 1
     if i - 3 >= start and _three(buffer, i - 3, i) == _WIDE_COLON:
         i -= 3
@@ -187,7 +193,8 @@ def _after_version(buffer: Bytes, start: int, i: int) -> bool:
 def _ipv4(buffer: Bytes, start: int, i: int, end: int) -> int:
     """Where a public IPv4 address ends; 0 if there is none. Source: IANA special-purpose registry.
 
-    Four single digits are a number of a version or a section (``2.4.1.3``), not an address.
+    Four single digits are a number of a version or a section (``2.4.1.3``), not an address, and
+    what ends in ``.0`` is a net or a version, not a host.
     """
     begin, value, digits = i, 0, 0
     for part in range(4):
@@ -211,7 +218,13 @@ def _ipv4(buffer: Bytes, start: int, i: int, end: int) -> int:
     if begin > start and buffer[begin - 1] in (0x2D, 0x2E):
         return 0
     first, pair = value >> 24, value >> 16
-    if digits == 4 or first in (0, 10, 127) or first >= 224 or pair in (0xA9FE, 0xC0A8):
+    if (
+        digits == 4
+        or value & 255 == 0
+        or first in (0, 10, 127)
+        or first >= 224
+        or pair in (0xA9FE, 0xC0A8)
+    ):
         return 0
     if pair >> 4 == 0xAC1 or value >> 22 == 0x191 or pair >> 1 == 0x6309:  # 172.16 100.64 198.18
         return 0

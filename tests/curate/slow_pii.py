@@ -79,7 +79,8 @@ def is_public(text: str) -> bool:
         return False
     if address.version == 4:
         single = all(len(part) == 1 for part in text.split("."))
-        return address.is_global and not address.is_multicast and not single
+        host = not single and not text.endswith(".0")
+        return host and address.is_global and not address.is_multicast
     first = text.partition(":")[0]
     aside = ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
     inside = any(address in ipaddress.ip_network(net) for net in aside)
@@ -112,7 +113,7 @@ def email_at(text: str, floor: int, at: int) -> Span | None:
         if not re.compile(rf"\.[{WORD}]").match(text, place):
             break
         place += 1
-    if not end or text[end : end + 1] == "_":
+    if not end or re.compile("_|:[A-Za-z./~]").match(text, end):
         return None
     return Span("email", at - len(name), end)
 
@@ -125,7 +126,7 @@ def ip_at(text: str, place: int) -> Span | None:
             return Span("ip", place, six.end())
     if re.compile(rf"(?<![{WORD}０-９.-])").match(text, place):
         four = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}").match(text, place)
-        version = re.search(r"(?:版本?|本|(?<![A-Za-z])(?i:version|ver|release|v))：?[ :]*\Z",
+        version = re.search(r"(?:版本?|本|(?<![A-Za-z])(?i:version|ver|release|v))：?[ :=]*\Z",
                             text[:place])  # fmt: skip
         after = re.compile(rf"(?![{WORD}０-９])(?![-.][0-9])")
         if four and is_public(four.group()) and after.match(text, four.end()) and not version:

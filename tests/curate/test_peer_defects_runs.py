@@ -109,10 +109,8 @@ def test_13_a_record_that_fails_ends_the_archive(tmp_path: Path) -> None:
     torn[40:60] = b"\xff" * 20
     (tmp_path / "a.warc.gz").write_bytes(b"".join([*members[:4], bytes(torn), *members[5:]]))
     ran = run(tmp_path / "a.warc.gz", tmp_path / "run", KEEP_ALL)
-    assert sorted(text[:12] for text in ran.kept) == [
-        text[:12] for text in sorted(ran.kept) if re.search(r"这是第[01345]篇", text)
-    ]
-    assert len(ran.kept) == 5
+    found = re.findall(r"这是第(\d)篇", "".join(ran.kept))
+    assert sorted(found) == ["0", "1", "3", "4", "5"]
     assert ran.funnel["quarantined"] == 3
     size = (tmp_path / "a.warc.gz").stat().st_size
     assert ran.funnel["bytes"]["stored"]["bytes"] == size
