@@ -32,6 +32,7 @@ from yanmo.errors import LedgerError
 from yanmo.recipe import from_table, setting
 
 from .pii_addresses import TYPES, Marks, find_addresses, starts
+from .pii_cues import cue_starts, find_cues, merge_marks
 from .pii_numbers import find_numbers
 from .pii_rewrite import character_spans, count_characters, rewrite
 from .utf8 import Bounds, Bytes, chunks, text_buffer
@@ -252,6 +253,7 @@ def find(buffer: Bytes, offsets: Bounds) -> Marks:
         int64 ``[H, 4]``: document, first byte, byte after the last, type (a place in ``TYPES``).
     """
     marks = find_addresses(buffer, offsets, starts())
+    marks = merge_marks(marks, find_cues(buffer, offsets, cue_starts()))
     return find_numbers(buffer, offsets, _DIGIT_STARTS, marks)
 
 

@@ -1,8 +1,7 @@
-"""The kernel of addresses: e-mail, IP, licence plates, accounts after a cue, and where URLs are.
+"""The kernel of addresses: e-mail, IP, and where addresses of the web are; in one pass.
 
-One pass over the UTF-8 bytes. A byte that can start something opens a closer look; all others cost
-one table look-up. What stands in an address of the web is nobody's number and is marked to be
-passed over; a cue such as ``QQ：`` before digits is marked for :mod:`yanmo.curate.pii_numbers`.
+A byte that can start something opens a closer look; all others cost one table look-up. What stands
+in an address of the web is nobody's number and is marked to be passed over.
 """
 
 from typing import Final
@@ -23,8 +22,7 @@ URL, CUE_QQ, CUE_WECHAT = FOUND, FOUND + 1, FOUND + 2
 Marks = npt.NDArray[np.int64]
 """int64 ``[M, 4]``: document, first byte, byte after the last (both in the buffer), type."""
 
-_DIGIT, _AT, _COLON, _CAPITAL, _CUE_LETTER, _CUE_LEAD, _CUE = range(1, 8)
-_SECOND: Final = (0x71, 0x77, 0x78, 0x65)  # the letter after q, v, w in qq, www, wx, vx, we…
+_DIGIT, _AT, _COLON, _W = range(1, 5)
 _LONGEST_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
 _LONGEST_LABEL: Final = 63  # RFC 1035, 2.3.4
 
@@ -34,17 +32,11 @@ def packed(*words: str) -> tuple[int, ...]:
     return tuple(int.from_bytes(word.encode(), "big") for word in words)
 
 
-_WIDE_AT, _WIDE_COLON, _BULLET, _SCHEME = packed("＠", "：", "•", "://")
-_NUMBER_WORDS: Final = packed(*"号码账帐同")
-_LINK_WORDS: Final = packed(*"是为")
-_WEI, _XIN, _KOU, _EDITION, _ROOT = packed(*"微信扣版本")
-_PROVINCES: Final = packed(*"京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新")
-"""Source: GA 36-2018, as :func:`_plate`."""
-_LAST_OF_PLATE: Final = packed(*"挂学警港澳")
+_WIDE_AT, _WIDE_COLON, _SCHEME = packed("＠", "：", "://")
+_EDITION, _ROOT = packed(*"版本")
 _VERSIONS: Final = packed("version", "ver", "release", "v")
 _FILES: Final = packed("png", "jpg", "jpeg", "gif", "webp", "svg", "css", "js", "html")
-_LATIN_CUES: Final = packed("vx", "wx", "wechat", "weixin")
-_QQ_CUE, _V, _WWW = packed("qq", "v", "www")
+(_WWW,) = packed("www")
 
 
 def starts() -> Bytes:
@@ -53,10 +45,7 @@ def starts() -> Bytes:
     table[ord("0") : ord("9") + 1] = _DIGIT
     table[[ord("@"), 0xEF]] = _AT  # ＠
     table[ord(":")] = _COLON
-    table[ord("A") : ord("Z") + 1] = _CAPITAL
-    for character in "QqVvWw":
-        table[ord(character)] = _CUE_LETTER
-    table[[0xE5, 0xE6]] = _CUE_LEAD  # of 微 and 扣
+    table[[ord("W"), ord("w")]] = _W  # of www
     return table
 
 
@@ -65,7 +54,8 @@ def _three(buffer: Bytes, i: int, end: int) -> int:
     """Three bytes as a number; 0 where there are not three."""
     if i + 3 > end:
         return 0
-    return np.int64(buffer[i]) << 16 | np.int64(buffer[i + 1]) << 8 | np.int64(buffer[i + 2])
+    three: int = buffer[i] << 16 | buffer[i + 1] << 8 | buffer[i + 2]
+    return three
 
 
 @kernel
@@ -168,9 +158,12 @@ def _email(  # noqa: C901
         at += 1
     if stop < end and buffer[stop] == 0x5F:
         return 0, 0
-    if stop and stop + 1 < end and buffer[stop] == 0x3A:  # git@github.com:owner/name
-        if _is_letter(buffer[stop + 1]) or buffer[stop + 1] in (0x2E, 0x2F, 0x7E):
-            return 0, 0
+    if (
+        0 < stop < end - 1
+        and buffer[stop] == 0x3A  # git@github.com:owner/name
+        and (_is_letter(buffer[stop + 1]) or buffer[stop + 1] in (0x2E, 0x2F, 0x7E))
+    ):
+        return 0, 0
     return begin, stop
 
 
@@ -289,114 +282,8 @@ def _ipv6(buffer: Bytes, start: int, i: int, end: int) -> int:  # noqa: C901
 
 
 @kernel
-def _cue(buffer: Bytes, start: int, i: int, end: int) -> tuple[int, int]:
-    """Where a cue that begins here ends, and its mark; end 0 if it is none."""
-    three = _three(buffer, i, end)
-    if three in (_WEI, _KOU):
-        if three == _WEI and _three(buffer, i + 3, end) == _XIN:
-            return i + 6, CUE_WECHAT
-        return (i + 6, CUE_QQ) if _three(buffer, i + 3, end) == _KOU else (0, 0)
-    if buffer[i] >= 0x80 or not _word_start(buffer, start, i):
-        return 0, 0
-    word, size = _letters(buffer, i, end), 0
-    while i + size < end and _is_letter(buffer[i + size]):
-        size += 1
-    if word == _QQ_CUE:
-        return i + size, CUE_QQ
-    if word in _LATIN_CUES:
-        return i + size, CUE_WECHAT
-    if word == _V and _three(buffer, i + 1, end) == _XIN:
-        return i + 4, CUE_WECHAT
-    if word == _WWW and i + 3 < end and buffer[i + 3] == 0x2E:
-        return i + 3, URL
-    return 0, 0
-
-
-@kernel
-def _wechat(buffer: Bytes, i: int, end: int, latin: bool, announced: int) -> int:
-    """Where an account that begins with a letter ends; 0 if there is none.
-
-    Six to twenty letters, digits, ``_`` and ``-``. Letters alone are one only after a Chinese cue
-    and, but for 微信号, if no second word follows (``微信：Tencent Holdings``).
-
-    Source: the WeChat help centre.
-    """
-    first, letters = i, 0
-    if not _is_letter(buffer[i]):
-        return 0
-    while i < end and (_is_word(buffer[i]) or buffer[i] == 0x2D):
-        letters += _is_letter(buffer[i])
-        i += 1
-    if not 6 <= i - first <= 20 or not _is_word(buffer[i - 1]):
-        return 0
-    if letters == i - first:
-        phrase = announced < 2 and i + 1 < end and buffer[i] == 0x20 and _is_letter(buffer[i + 1])
-        if latin or phrase or _letters(buffer, first, i) in _LATIN_CUES:
-            return 0
-    if i < end and (buffer[i] == 0x40 or _is_wide_digit(buffer, i, end)):
-        return 0
-    return 0 if i + 1 < end and buffer[i] == 0x2E and _is_word(buffer[i + 1]) else i
-
-
-@kernel
-def _after_cue(buffer: Bytes, i: int, end: int, kind: int, latin: bool) -> tuple[int, int, int]:
-    """The mark that a cue leaves: an account with letters, or where digits begin; end 0 if none.
-
-    ``:``, ``=`` and 号 announce an account; only an announced one may have letters.
-    """
-    announced = 0
-    for _ in range(6):
-        three = _three(buffer, i, end)
-        if three == _WIDE_COLON or (i < end and buffer[i] in (0x3A, 0x3D)):
-            announced = max(announced, 1)
-        elif three in _NUMBER_WORDS:
-            announced = 2
-        elif not (three in _LINK_WORDS or (i < end and buffer[i] == 0x20)):
-            break
-        i += 1 if buffer[i] < 0x80 else 3
-    if i >= end:
-        return 0, 0, 0
-    if _is_digit(buffer[i]) or _is_wide_digit(buffer, i, end):
-        return i, i, kind
-    if announced and kind == CUE_WECHAT:
-        return i, _wechat(buffer, i, end, latin, announced), WECHAT
-    return 0, 0, 0
-
-
-@kernel
-def _plate(buffer: Bytes, start: int, i: int, end: int) -> int:
-    """Where a licence plate with its letter at ``i`` ends; 0 if it is none. Source: GA 36-2018.
-
-    A letter of the town, five letters and digits (at most two letters, no I and no O), six with a
-    letter on electric cars, or four and 挂, 学, 警, 港, 澳.
-    """
-    if i - 3 < start or buffer[i] == 0x49 or _three(buffer, i - 3, i) not in _PROVINCES:
-        return 0
-    i += 1
-    if i < end and buffer[i] in (0x20, 0x2D):
-        i += 1
-    elif i + 1 < end and buffer[i] == 0xC2 and buffer[i + 1] == 0xB7:  # ·
-        i += 2
-    elif _three(buffer, i, end) == _BULLET:
-        i += 3
-    count = letters = 0
-    while i < end and count < 7 and (_is_digit(buffer[i]) or 0x41 <= buffer[i] <= 0x5A):
-        if buffer[i] in (0x49, 0x4F):
-            return 0
-        letters += buffer[i] >= 0x41
-        count += 1
-        i += 1
-    if count == 4 and letters < 2 and _three(buffer, i, end) in _LAST_OF_PLATE:
-        return i + 3
-    if letters > 2 or not (count == 5 or (count == 6 and letters)):
-        return 0
-    joined = i < end and (_is_word(buffer[i]) or _is_wide_digit(buffer, i, end))
-    return 0 if joined else i
-
-
-@kernel
 def find_addresses(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # noqa: C901
-    """Find addresses, plates, accounts with letters, URLs and cues before digits.
+    """Find e-mail, IP and web addresses.
 
     Args:
         buffer: UTF-8 bytes, uint8.
@@ -404,7 +291,7 @@ def find_addresses(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # no
         table: :func:`starts`.
 
     Returns:
-        In order, without overlaps; a cue is an empty mark where its digits begin.
+        In order, without overlaps.
     """
     out = np.empty((64, 4), np.int64)
     n = 0
@@ -418,17 +305,13 @@ def find_addresses(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # no
                 break
             what = table[buffer[i]]
             begin, stop, kind = i, 0, 0
-            following = buffer[i + 1] if i + 1 < end else 0
-            if what == _CUE_LEAD:  # two hanzi of five begin so; look at the second byte first
-                if following in (0xBE, 0x89):
-                    what = _CUE
-            elif what == _DIGIT:
+            if what == _DIGIT:
+                kind = IP
                 if i + 6 < end and _word_start(buffer, start, i):
                     if buffer[i + 4] == 0x3A and buffer[i] in (0x32, 0x33):
                         stop = _ipv6(buffer, start, i, end)
-                    elif following == 0x2E or 0x2E in (buffer[i + 2], buffer[i + 3]):
+                    elif 0x2E in (buffer[i + 1], buffer[i + 2], buffer[i + 3]):
                         stop = _ipv4(buffer, start, i, end)
-                kind = IP
                 while not stop and i + 1 < end and _is_digit(buffer[i + 1]):
                     i += 1
             elif what == _AT:
@@ -438,20 +321,14 @@ def find_addresses(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # no
             elif what == _COLON:
                 if i > start and _is_letter(buffer[i - 1]) and _three(buffer, i, end) == _SCHEME:
                     stop, kind = _end_of_url(buffer, i, end), URL
-            else:
-                if buffer[i] < 0x5B and i > start and buffer[i - 1] >= 0x80:
-                    stop, kind = _plate(buffer, start, i, end), PLATE
-                    begin = i - 3 if stop else i
-                if what == _CUE_LETTER and (following | 0x20 in _SECOND or following == 0xE4):
-                    what = _CUE
-            if what == _CUE and not stop:
-                after, kind = _cue(buffer, start, i, end)
-                if after and kind == URL:
-                    stop = _end_of_url(buffer, i, end)
-                elif after:
-                    latin = buffer[after - 1] < 0x80
-                    begin, stop, kind = _after_cue(buffer, after, end, kind, latin)
-            if not stop or begin < floor:
+            elif (
+                i + 3 < end
+                and buffer[i + 3] == 0x2E
+                and _letters(buffer, i, end) == _WWW
+                and _word_start(buffer, start, i)
+            ):
+                stop, kind = _end_of_url(buffer, i, end), URL
+            if not stop:
                 i += 1
                 continue
             if n == len(out):

@@ -1,8 +1,7 @@
 """The kernel of numbers: telephones, resident IDs, bank cards, accounts after a cue; in one pass.
 
-It goes over the UTF-8 bytes, where :mod:`yanmo.curate.pii_addresses` has left its marks, and looks
-closer at every run of digits. Digits may be full-width; of two candidates the one that starts first
-wins.
+It looks closer at every run of digits between the marks of ``pii_addresses`` and ``pii_cues``.
+Digits may be full-width; of two candidates the one that starts first wins.
 
 A number is left alone where it is a piece of something longer: next to letters or digits, joined to
 digits by ``-`` or ``.``, in a path or a web address, in the local part of an e-mail, after a sign
@@ -30,7 +29,8 @@ def _three(buffer: Bytes, i: int, end: int) -> int:
     """Three bytes as a number; 0 where there are not three."""
     if i + 3 > end:
         return 0
-    return np.int64(buffer[i]) << 16 | np.int64(buffer[i + 1]) << 8 | np.int64(buffer[i + 2])
+    three: int = buffer[i] << 16 | buffer[i + 1] << 8 | buffer[i + 2]
+    return three
 
 
 @kernel
@@ -39,7 +39,7 @@ def _digit(buffer: Bytes, i: int, end: int) -> tuple[int, int]:
     if i >= end:
         return 0, 0
     if 0x30 <= buffer[i] <= 0x39:
-        return np.int64(buffer[i]) - 0x30, 1
+        return buffer[i] - 0x30, 1
     if buffer[i] == 0xEF:
         three = _three(buffer, i, end)
         if 0xEFBC90 <= three <= 0xEFBC99:
@@ -207,7 +207,7 @@ def _is_card(number: Bytes, digits: int) -> bool:
         return False
     total = 0
     for k in range(digits):
-        value = np.int64(number[digits - 1 - k]) << (k & 1)
+        value = number[digits - 1 - k] << (k & 1)
         total += value - 9 if value > 9 else value
     return total % 10 == 0
 
@@ -220,7 +220,7 @@ def _id_end(
     k, digits = 0, groups[0, 0]
     if digits == 6 and count > 2 and groups[0, 1] == 8 and groups[2, 1] == groups[2, 2]:
         k, digits = 2, 14 + groups[0, 2]
-    stop, check = groups[1, k], np.int64(number[17])
+    stop, check = groups[1, k], number[17]
     if digits == 17 and stop < end and buffer[stop] in (0x58, 0x78):  # X x
         stop, check = stop + 1, 10
     elif digits != 18:
@@ -233,9 +233,9 @@ def _card_end(
     buffer: Bytes, end: int, number: Bytes, groups: npt.NDArray[np.int64], count: int
 ) -> int:
     """Where a bank card ends, plain or in fours; 0 if there is none."""
+    stop: int = groups[1, 0]
     if 16 <= groups[0, 0] <= 19:
-        good = _is_card(number, groups[0, 0]) and _free_right(buffer, groups[1, 0], end)
-        return groups[1, 0] if good else 0
+        return stop if _is_card(number, groups[0, 0]) and _free_right(buffer, stop, end) else 0
     if not _has_groups(groups, count, 0, (4, 4, 4, 4)):
         return 0
     if count > 4 and groups[0, 4] <= 3 and groups[2, 4] == groups[2, 3]:
@@ -293,10 +293,7 @@ def _phone(
 def _bracketed_area(
     buffer: Bytes, i: int, end: int, number: Bytes, groups: npt.NDArray[np.int64]
 ) -> int:
-    """Where a landline with its area in brackets ends, ``(010) 88886666``; 0 if it is none.
-
-    ``i`` is the bracket.
-    """
+    """Where ``(010) 88886666`` ends; 0 if it is none. ``i`` is the bracket."""
     i += 1 if buffer[i] == 0x28 else 3
     count = _read_groups(buffer, i, end, number, groups)
     length, stop = groups[0, 0], groups[1, 0]
@@ -315,7 +312,8 @@ def _bracketed_area(
     count = _read_groups(buffer, stop, end, number, groups)
     if count == 0 or not 7 <= groups[0, 0] <= 8 or number[0] < 2:
         return 0
-    return groups[1, 0] if _free_right(buffer, groups[1, 0], end) else 0
+    stop = groups[1, 0]
+    return stop if _free_right(buffer, stop, end) else 0
 
 
 @kernel
@@ -324,7 +322,7 @@ def _goes_on(buffer: Bytes, i: int, end: int) -> bool:
     if i + 1 >= end:
         return False
     if buffer[i] in (0x20, 0x2D):
-        return buffer[i + 1] == 0xEF or 0x30 <= buffer[i + 1] <= 0x39
+        return buffer[i + 1] in range(0x30, 0x3A) or buffer[i + 1] == 0xEF
     return buffer[i] in (0x29, 0xEF)  # a closing bracket
 
 
@@ -332,14 +330,11 @@ def _goes_on(buffer: Bytes, i: int, end: int) -> bool:
 def _number_at(
     buffer: Bytes, start: int, i: int, end: int, number: Bytes, groups: npt.NDArray[np.int64]
 ) -> tuple[int, int, int]:
-    """Type, begin and end of the number that the run of digits at ``i`` starts; end 0 if none.
-
-    ``groups[1, 0]`` is the end of the run.
-    """
+    """Type, begin and end of the number that the run of digits at ``i`` starts; end 0 if none."""
     begin = i
     if i > start and buffer[i - 1] == 0x28:
         begin = i - 1
-    elif _three(buffer, i - 3, i) == _OPENING and i - 3 >= start:
+    elif i - 3 >= start and _three(buffer, i - 3, i) == _OPENING:
         begin = i - 3
     if begin < i:
         stop = _bracketed_area(buffer, begin, end, number, groups)
@@ -370,7 +365,7 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
         buffer: UTF-8 bytes, uint8.
         offsets: byte offsets of the documents, int64 ``[D + 1]``.
         digits: bool-like uint8 ``[256]``: which bytes begin a digit.
-        marks: of :func:`yanmo.curate.pii_addresses.find_addresses`.
+        marks: addresses and cues, in order.
 
     Returns:
         All that was found, in order.

@@ -23,8 +23,8 @@ def count_characters(buffer: Bytes, offsets: Bounds) -> npt.NDArray[np.int64]:
 def character_spans(buffer: Bytes, offsets: Bounds, marks: Marks) -> Marks:
     """Marks (in order) as row, first code point, code point after the last, type."""
     out = np.empty_like(marks)
-    document = np.int64(-1)
-    at = count = np.int64(0)
+    document = -1
+    at = count = 0
     for k in range(len(marks)):
         if marks[k, 0] != document:
             document, count = marks[k, 0], 0

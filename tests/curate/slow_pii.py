@@ -187,15 +187,28 @@ def addresses(text: str) -> Iterator[Span]:
             rest = re.compile(r"""[!-~]*?(?=["'(),;<>|\[\]]|[^!-~]|\Z)""").match(text, place)
             assert rest is not None
             found = Span("url", place, rest.end())
-        else:
-            found = (plate_at(text, place) if place >= floor else None) or cue_at(text, place)
         if found:
             yield found
-            place = floor = found.end
-            if found.start < found.end:
-                continue
-            continue
-        place += 1
+            floor = found.end
+        place = found.end if found else place + 1
+
+
+def cues(text: str) -> Iterator[Span]:
+    place = 0
+    while place < len(text):
+        found = plate_at(text, place) or cue_at(text, place)
+        if found:
+            yield found
+        place = max(found.end, place + (found.start == found.end)) if found else place + 1
+
+
+def without_overlaps(spans: list[Span]) -> Iterator[Span]:
+    """Of two that overlap the one that starts first."""
+    place = 0
+    for span in sorted(spans, key=lambda span: span.start):
+        if span.start >= place:
+            yield span
+            place = span.end
 
 
 def number_at(text: str, folded: str, place: int) -> Span | None:
@@ -218,7 +231,7 @@ def number_at(text: str, folded: str, place: int) -> Span | None:
 def find(text: str) -> list[Found]:
     """Type, first character, character after the last; in order."""
     folded = text.translate(FOLDED)
-    marks = list(addresses(text))
+    marks = list(without_overlaps([*addresses(text), *cues(text)]))
     found: list[Found] = []
     place = 0
     for mark in [*marks, Span("end", len(text), len(text))]:
