@@ -274,7 +274,7 @@ def _ipv6(buffer: Bytes, start: int, i: int, end: int) -> int:  # noqa: C901
         return 0
     if i < end and (_is_word(buffer[i]) or _is_wide_digit(buffer, i, end)):
         return 0
-    if i < end and buffer[i] == 0x3A and i + 1 < end and _is_word(buffer[i + 1]):
+    if i + 1 < end and buffer[i] == 0x3A and (buffer[i + 1] == 0x3A or _is_word(buffer[i + 1])):
         return 0
     if (first == 0x2001 and (second < 0x200 or second == 0xDB8)) or first == 0x2002:
         return 0

@@ -376,7 +376,7 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
     n = m = 0
     for document in range(len(offsets) - 1):
         start, end = offsets[document], offsets[document + 1]
-        i = start
+        i = floor = start
         while i <= end:
             # To the next mark, or over it.
             stop = end
@@ -397,6 +397,7 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
                             out[n, 3] = QQ if kind == CUE_QQ else WECHAT
                             n += 1
                             i = account
+                    floor = i
                     continue
             while i < stop and not digits[buffer[i]]:
                 i += 1
@@ -415,12 +416,12 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
             kind = begin = last = 0
             if run - i > 10 or _goes_on(buffer, run, end):
                 kind, begin, last = _number_at(buffer, start, i, end, number, groups)
-            if last and last <= stop:
+            if floor <= begin < last <= stop:
                 if n + 2 >= len(out):
                     out = np.concatenate((out, np.empty_like(out)))
                 out[n, 0], out[n, 1], out[n, 2], out[n, 3] = document, begin, last, kind
                 n += 1
-                i = last
+                i = floor = last
             else:
                 i = run
     return out[:n]

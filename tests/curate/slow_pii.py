@@ -121,7 +121,7 @@ def email_at(text: str, floor: int, at: int) -> Span | None:
 def ip_at(text: str, place: int) -> Span | None:
     if re.compile(rf"(?<![{WORD}０-９.:-])").match(text, place):
         six = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]*[0-9A-Fa-f]").match(text, place)
-        after = re.compile(rf"(?![{WORD}０-９])(?!:[{WORD}])")
+        after = re.compile(rf"(?![{WORD}０-９])(?!:[{WORD}:])")
         if six and is_public(six.group()) and after.match(text, six.end()):
             return Span("ip", place, six.end())
     if re.compile(rf"(?<![{WORD}０-９.-])").match(text, place):
