@@ -4,7 +4,7 @@ Every rule compares one signal with one threshold. The rules stand in one order;
 document fails is its verdict, and all that it fails are listed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from yanmo.documents import PartWriter, iterate
+from yanmo.errors import RecipeError
 from yanmo.recipe import from_table
 
-from .signals import SIGNALS
+from .published_thresholds import PublishedThresholds
+from .signals import PUBLISHED, PUBLISHED_ZH, SIGNALS
 from .thresholds import Rules, Thresholds
 
 VERDICTS_FILE: Final = "verdicts.parquet"
@@ -25,6 +28,8 @@ ROUTES: Final = ("default", "zh", "en", "ja", "mixed")
 LANGUAGE_RULE: Final = "languages"
 CHINESE: Final = ("zh", "yue", "wuu", "cmn", "zho", "lzh")
 """Labels that lid.176, GlotLID and ISO 639-3 give to Chinese; ``lzh`` is the classical language."""
+
+_OFF: Final = (float("nan"), "")
 
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
@@ -42,15 +47,25 @@ class Rule:
 
 def _signal_of(name: str) -> str:
     plain = name[4:]
-    known = {signal.name for signal in SIGNALS} | {"lang_score"}
+    known = {signal.name for signal in (*SIGNALS, *PUBLISHED)} | {"lang_score"}
     return plain if plain in known else f"n_{plain}"
 
 
-RULES: Final = tuple(
-    Rule(field.name, _signal_of(field.name), field.name.startswith("min_"))
-    for field in fields(Thresholds)
-)
+def _rule(name: str) -> Rule:
+    return Rule(name, _signal_of(name), name.startswith("min_"))
+
+
+RULES: Final = tuple(_rule(field.name) for field in fields(Thresholds))
 """In the order in which they are tried: that of the fields of ``Thresholds``."""
+ALL_RULES: Final = (
+    *RULES,
+    *(
+        _rule(field.name)
+        for field in fields(PublishedThresholds)
+        if field.name not in {rule.name for rule in RULES}
+    ),
+)
+"""Those, and after them the ones that only published recipes have."""
 
 VERDICTS: Final = pa.schema(
     [
@@ -83,7 +98,9 @@ def decide_part(inputs: list[Path], parameters: Mapping[str, Any], out: Path) ->
     rows = kept = 0
     totals: dict[str, dict[str, int]] = {"dropped": {}, "failed": {}}
     with PartWriter(out / VERDICTS_FILE, VERDICTS, intermediate=True) as writer:
-        for batch in iterate(inputs, columns=signal_columns()):
+        measured = set(pq.read_schema(inputs[0]).names) if inputs else set()
+        columns = [name for name in signal_columns(rules) if name in measured]
+        for batch in iterate(inputs, columns=columns):
             verdicts = decide(batch, rules)
             writer.write(verdicts)
             rows += verdicts.num_rows
@@ -98,10 +115,38 @@ def _count(totals: dict[str, int], names: pa.Array) -> None:
         totals[item["values"]] = totals.get(item["values"], 0) + item["counts"]
 
 
-def signal_columns() -> list[str]:
-    """The columns of the signal table that deciding needs."""
+def signal_columns(rules: Rules | None = None) -> list[str]:
+    """The columns of the signal table that deciding needs.
+
+    Args:
+        rules: with them, those of published recipes are named too, as far as they are in force.
+    """
     needed = {rule.signal for rule in RULES} - {"lang_score"} | {"latin_fraction"}
+    if rules is not None:
+        needed |= {rule.signal for rule in rules_in_force(rules)} - {"lang_score"}
     return ["id", "lang", "lang_score", "script", *sorted(needed)]
+
+
+def rules_in_force(rules: Rules) -> list[Rule]:
+    """The rules of ``ALL_RULES`` that have a threshold for some route, in order."""
+    named = set[str]().union(*(rules.in_force(route) for route in ROUTES))
+    return [rule for rule in ALL_RULES if rule.name in named]
+
+
+def check_measured(rules: Rules, measured: Container[str]) -> None:
+    """See that every rule in force has its signal.
+
+    Raises:
+        RecipeError: one has not; the message names the setting that measures it.
+    """
+    for rule in rules_in_force(rules):
+        if rule.signal not in measured:
+            language = "zh" if rule.signal in {s.name for s in PUBLISHED_ZH} else "en"
+            raise RecipeError(
+                f"rules.published.{rule.name} asks for a signal that is not measured",
+                value=rule.signal,
+                fix=f"Set measure.published_{language} = true in the recipe.",
+            )
 
 
 def routes(signals: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
@@ -148,19 +193,24 @@ def decide(signals: pa.RecordBatch | pa.Table, rules: Rules) -> pa.RecordBatch:
 
     Returns:
         ``VERDICTS``, one row a document, in order.
+
+    Raises:
+        RecipeError: a rule is in force whose signal was not measured.
     """
+    check_measured(rules, signals.schema.names)
     route = routes(signals)
-    names = [LANGUAGE_RULE, *(rule.name for rule in RULES)]
+    in_force = rules_in_force(rules)
+    thresholds = [rules.in_force(name) for name in ROUTES]
+    names = [LANGUAGE_RULE, *(rule.name for rule in in_force)]
     values = np.empty((len(names), len(route)), np.float64)
     limits = np.full(values.shape, np.nan)
     fails = np.zeros(values.shape, np.bool_)
     values[0] = np.nan
     if rules.languages is not None:
         fails[0] = ~_is_in(_flat(signals["lang"]), rules.languages)
-    thresholds = [getattr(rules, name) for name in ROUTES]
-    for row, rule in enumerate(RULES, 1):
+    for row, rule in enumerate(in_force, 1):
         values[row] = _numbers(signals[rule.signal])
-        per_route = [_or_nan(getattr(table, rule.name)) for table in thresholds]
+        per_route = [table.get(rule.name, _OFF)[0] for table in thresholds]
         limits[row] = np.array(per_route)[route]
         # A comparison with NaN is false: a rule that is off, or a signal that is not known, passes.
         fails[row] = values[row] < limits[row] if rule.at_least else values[row] > limits[row]
@@ -174,10 +224,6 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _numbers(column: pa.Array | pa.ChunkedArray) -> Numbers:
     numbers: Numbers = _flat(column).cast(pa.float64()).to_numpy(zero_copy_only=False)
     return numbers
-
-
-def _or_nan(threshold: float | None) -> float:
-    return float("nan") if threshold is None else float(threshold)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,56 @@
-"""``yanmo curate init``: a recipe with every key, commented with its bounds, help and source."""
+"""``yanmo curate init``: a recipe with every key, or a published one, values with sources."""
 
 import dataclasses
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from yanmo.errors import UsageError
 from yanmo.files import atomic_write
-from yanmo.recipe import OFF, dumps
+from yanmo.recipe import OFF, did_you_mean, dumps
 
 from .run_recipe import CurateRecipe
 
+PUBLISHED_RECIPES: Final = (
+    "gopher-quality",
+    "gopher-repetition",
+    "c4",
+    "fineweb",
+    "fineweb-en",
+    "fineweb2-zh",
+    "map-neo-zh",
+    "chinesewebtext",
+)
+"""The recipes of ``curate/recipes``: thresholds and readings of one publication each."""
 
-def write_recipe(path: Path) -> None:
-    """Write the default recipe.
+
+def write_recipe(path: Path, name: str | None = None) -> None:
+    """Write the default recipe, or a published one.
+
+    Args:
+        path: a new file.
+        name: one of ``PUBLISHED_RECIPES``.
 
     Raises:
-        UsageError: the file exists.
+        UsageError: the file exists, or there is no such recipe.
     """
     if path.exists():
         raise UsageError("the file exists", where=path, fix="Name a new one.")
+    text = published(name) if name else commented()
     with atomic_write(path, text=True) as stream:
-        stream.write(commented())
+        stream.write(text)
+
+
+def published(name: str) -> str:
+    """A published recipe as TOML.
+
+    Raises:
+        UsageError: there is no such recipe.
+    """
+    if name not in PUBLISHED_RECIPES:
+        raise UsageError("no such published recipe", value=name,
+                         fix=did_you_mean(name, PUBLISHED_RECIPES))  # fmt: skip
+    return files("yanmo.curate").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
 
 
 def commented() -> str:

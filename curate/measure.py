@@ -34,9 +34,11 @@ from .characters import (
 )
 from .layout import Layout, count_lines
 from .phrases import count_phrases
+from .published import published_en, published_lines
+from .published_zh import published_zh
 from .repetition import DUPLICATE_SIZES, MASS_SIZE, TOP_SIZES, repeated_chars
-from .signals import SIGNALS, STOP_WORDS_ZH, TEXT_HASH, Measure
-from .utf8 import Bounds, Bytes, chunks, decode, text_buffer
+from .signals import STOP_WORDS_ZH, TEXT_HASH, Measure
+from .utf8 import Bounds, Bytes, Codes, chunks, decode, text_buffer
 from .words import Words, find_words
 
 __all__ = ["COPIED", "SIGNALS_FILE", "Measure", "measure", "measure_part", "schema", "text_hashes"]
@@ -49,8 +51,9 @@ _TRACKED: Final = "#{}\ufffd" + STOP_WORDS_ZH
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
-def schema() -> pa.Schema:
+def schema(settings: Measure | None = None) -> pa.Schema:
     """The signal table: ``COPIED``, one column a signal, and the hash of the text."""
+    signals = (settings or Measure()).signals()
     kinds = {"count": pa.int64(), "ratio": pa.float64()}
     return pa.schema(
         [
@@ -58,7 +61,7 @@ def schema() -> pa.Schema:
             ("lang", pa.string()),
             ("lang_score", pa.float64()),
             ("script", pa.string()),
-            *(pa.field(s.name, kinds[s.kind], nullable=False) for s in SIGNALS),
+            *(pa.field(s.name, kinds[s.kind], nullable=False) for s in signals),
             *(pa.field(name, pa.uint64(), nullable=False) for name in TEXT_HASH),
         ]
     )
@@ -77,13 +80,13 @@ def measure_part(inputs: list[Path], parameters: Mapping[str, Any], out: Path) -
     """
     settings = from_table(Measure, parameters.get("measure", {}), where="measure")
     rows = n_chars = n_bytes = 0
-    with PartWriter(out / SIGNALS_FILE, schema()) as writer:
+    with PartWriter(out / SIGNALS_FILE, schema(settings)) as writer:
         for batch in iterate(inputs, columns=[*COPIED, "text"]):
             columns = measure(batch.column("text"), settings)
             copied = [batch.column(name) for name in COPIED]
             writer.write(
                 pa.RecordBatch.from_arrays(
-                    [*copied, *map(pa.array, columns.values())], schema=schema()
+                    [*copied, *map(pa.array, columns.values())], schema=schema(settings)
                 )
             )
             rows += batch.num_rows
@@ -99,8 +102,8 @@ def measure(texts: pa.Array, settings: Measure | None = None) -> dict[str, npt.N
         texts: ``string`` or ``large_string``.
 
     Returns:
-        For each of ``SIGNALS``, in order, an int64 or float64 ``[D]``; then ``TEXT_HASH`` as
-        uint64 ``[D]``.
+        For each of ``settings.signals()``, in order, an int64 or float64 ``[D]``; then
+        ``TEXT_HASH`` as uint64 ``[D]``.
     """
     settings = settings or Measure()
     buffer, offsets = text_buffer(texts)
@@ -109,7 +112,8 @@ def measure(texts: pa.Array, settings: Measure | None = None) -> dict[str, npt.N
         for rows in chunks(offsets)
     ] or [_measure_chunk(buffer, offsets, settings)]
     result: dict[str, npt.NDArray[np.generic]] = {
-        signal.name: np.concatenate([piece[signal.name] for piece in pieces]) for signal in SIGNALS
+        signal.name: np.concatenate([piece[signal.name] for piece in pieces])
+        for signal in settings.signals()
     }
     return result | dict(zip(TEXT_HASH, text_hashes(buffer, offsets), strict=True))
 
@@ -172,6 +176,17 @@ def _measure_chunk(buffer: Bytes, offsets: Bounds, settings: Measure) -> dict[st
     columns |= count_phrases(buffer, offsets)
     broken = columns["n_replacement_chars"] + columns["n_mojibake"]
     columns["mojibake_fraction"] = _ratio(broken, chunk.chars)
+    return columns | _published_signals(codes, bounds, settings)
+
+
+def _published_signals(codes: Codes, bounds: Bounds, settings: Measure) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    if settings.published_en or settings.published_zh:
+        columns |= published_lines(codes, bounds)
+    if settings.published_en:
+        columns |= published_en(codes, bounds)
+    if settings.published_zh:
+        columns |= published_zh(codes, bounds)
     return columns
 
 

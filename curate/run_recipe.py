@@ -1,6 +1,6 @@
 """The recipe of a run: all that changes its results, in one frozen dataclass."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from yanmo.errors import RecipeError, UsageError
@@ -13,6 +13,7 @@ from .language import LanguageOptions
 from .normalize import NormalizeOptions
 from .options import ReadOptions
 from .pii import PiiOptions
+from .published_thresholds import PublishedThresholds
 from .signals import Measure
 from .thresholds import Rules
 
@@ -115,6 +116,14 @@ class CurateRecipe:
     output: OutputOptions = field(default_factory=OutputOptions)
     errors: ErrorBudget = field(default_factory=ErrorBudget)
 
+    def __post_init__(self) -> None:
+        """Refuse rules whose signals are not measured."""
+        if self.decide and self.rules.published != PublishedThresholds():
+            from .decide import check_measured
+
+            measured = {signal.name for signal in self.measure.signals()} | {"lang_score"}
+            check_measured(self.rules, measured)
+
     def active_rules(self) -> Rules:
         """The rules as they act: none where ``decide`` is off."""
         return self.rules if self.decide else no_rules()
@@ -126,32 +135,18 @@ class CurateRecipe:
             ``{"thresholds": {rule: {"signal", "routes": {route: threshold},
             "sources": {route: where the threshold is from}}}}``.
         """
-        from .decide import ROUTES, RULES
+        from .decide import ROUTES, rules_in_force
 
         rules = self.active_rules()
         cuts: dict[str, dict[str, Any]] = {}
-        for route in ROUTES:
-            table = getattr(rules, route)
-            known = {field.name: field for field in fields(table)}
-            for rule in RULES:
-                value, default = getattr(table, rule.name), known[rule.name].default
-                if value is None:
-                    continue
-                cut = cuts.setdefault(
-                    rule.name, {"signal": rule.signal, "routes": {}, "sources": {}}
-                )
-                cut["routes"][route] = float(value)
-                source = str(known[rule.name].metadata["source"])
-                cut["sources"][route] = source if value == default else "set in the recipe"
+        for rule in rules_in_force(rules):
+            cut = cuts.setdefault(rule.name, {"signal": rule.signal, "routes": {}, "sources": {}})
+            for route in ROUTES:
+                if rule.name in (table := rules.in_force(route)):
+                    cut["routes"][route], cut["sources"][route] = table[rule.name]
         return {"thresholds": cuts}
 
 
 def no_rules() -> Rules:
     """Rules of which every one is off."""
-    from .decide import ROUTES
-
-    tables = {}
-    for route in ROUTES:
-        kind = type(getattr(Rules(), route))
-        tables[route] = kind(**{f.name: None for f in fields(kind)})
-    return Rules(languages=None, **tables)
+    return Rules(languages=None, routed=False)

@@ -38,6 +38,22 @@ class Measure:
         high=MAX_NGRAM_WORDS,
         help="repeated n-grams are looked for in the first so many words of a document",
     )
+    published_en: bool = setting(
+        False, help="measure also what datatrove's English filters measure, for their verdicts"
+    )
+    published_zh: bool = setting(
+        False, help="measure also what MAP-NEO and ChineseWebText measure, for their verdicts"
+    )
+
+    def signals(self) -> tuple["Signal", ...]:
+        """What these settings measure, in the order of the columns."""
+        lines = PUBLISHED_LINES if self.published_en or self.published_zh else ()
+        return (
+            *SIGNALS,
+            *lines,
+            *(PUBLISHED_EN if self.published_en else ()),
+            *(PUBLISHED_ZH if self.published_zh else ()),
+        )
 
 
 @dataclass(frozen=True)
@@ -138,3 +154,118 @@ SIGNALS: Final[tuple[Signal, ...]] = (
     _count("n_mojibake", "signatures of a wrong charset, such as 锟斤拷", "yanmo"),
     _ratio("mojibake_fraction", "U+FFFD and those signatures over characters", "yanmo"),
 )
+
+_DATATROVE: Final = "datatrove 0.10.1"
+_NEO: Final = "MAP-NEO"
+_CWT: Final = "ChineseWebText"
+
+PUBLISHED_LINES: Final[tuple[Signal, ...]] = (
+    _ratio(
+        "gopher_duplicate_paragraph_fraction",
+        "pieces between blank lines that came before, among such pieces",
+        _DATATROVE,
+    ),
+    _ratio("gopher_duplicate_paragraph_char_fraction", "their characters, among all", _DATATROVE),
+    _ratio(
+        "gopher_duplicate_line_fraction",
+        "pieces between line ends that came before, among such pieces",
+        _DATATROVE,
+    ),
+    _ratio("gopher_duplicate_line_char_fraction", "their characters, among all", _DATATROVE),
+    _ratio(
+        "fineweb_terminal_punctuation_line_fraction",
+        "lines whose last character is a full stop, question or exclamation mark of any script",
+        _DATATROVE,
+    ),
+)
+"""Measured with either of the two below."""
+
+PUBLISHED_EN: Final[tuple[Signal, ...]] = (
+    _count("n_gopher_words", "tokens of spaCy's English that are not all punctuation", _DATATROVE),
+    _ratio("gopher_mean_word_chars", "mean characters of those", _DATATROVE),
+    _ratio("gopher_hashes_per_word", "characters ``#`` over tokens", _DATATROVE),
+    _ratio("gopher_ellipses_per_word", "``...`` and ``…`` over tokens", _DATATROVE),
+    _ratio(
+        "gopher_bullet_line_fraction", "lines, empty ones too, that start with • or -", _DATATROVE
+    ),
+    _ratio(
+        "gopher_ellipsis_line_fraction", "lines, empty ones too, that end in … or ...", _DATATROVE
+    ),
+    _ratio("gopher_alphabetic_word_fraction", "tokens with a letter among tokens", _DATATROVE),
+    _count("n_gopher_stop_words", "how many of 8 small English stop words occur", _DATATROVE),
+    _ratio("fineweb_newlines_per_word", "``\\n`` over tokens", _DATATROVE),
+    *(
+        _ratio(
+            f"gopher_top_{n}_gram_char_fraction",
+            f"length of the most frequent {n}-gram of tokens, with spaces, times its occurrences, "
+            "over characters",
+            _DATATROVE,
+        )
+        for n in (2, 3, 4)
+    ),
+    *(
+        _ratio(
+            f"gopher_duplicate_{n}_gram_char_fraction",
+            f"characters of {n}-grams of tokens that came before, over characters",
+            _DATATROVE,
+        )
+        for n in range(5, 11)
+    ),
+    _count("n_c4_sentences", "sentences that C4's line rules leave", _DATATROVE),
+    _count("n_c4_lorem_ipsum_lines", "lines with 'lorem ipsum' that C4 comes to see", _DATATROVE),
+    _count("n_c4_curly_bracket_lines", "lines with ``{`` that C4 comes to see", _DATATROVE),
+    _count("n_c4_any_sentences", "the same without the rule on terminal punctuation", _DATATROVE),
+    _count("n_c4_any_lorem_ipsum_lines", "likewise", _DATATROVE),
+    _count("n_c4_any_curly_bracket_lines", "likewise", _DATATROVE),
+    _ratio(
+        "c4_any_terminal_punctuation_line_fraction",
+        "``fineweb_terminal_punctuation_line_fraction`` of what C4 leaves so",
+        _DATATROVE,
+    ),
+    _ratio("c4_any_short_line_fraction", "its lines of at most 30 characters", _DATATROVE),
+    _ratio(
+        "c4_any_duplicate_line_char_fraction",
+        "characters of its lines that came before, among characters but line ends",
+        _DATATROVE,
+    ),
+    _ratio("c4_any_newlines_per_word", "its ``\\n`` over tokens", _DATATROVE),
+)
+"""Measured if ``[measure] published_en`` is on: what the English filters of datatrove compare."""
+
+PUBLISHED_ZH: Final[tuple[Signal, ...]] = (
+    _count("n_map_neo_sentences", 'stretches with text between . ! … ? ; " and their like', _NEO),
+    _ratio("map_neo_hash_runs_per_char", "runs of ``#`` over characters", _NEO),
+    _ratio("map_neo_ellipses_per_char", "runs of ``…``, and of two or more full stops", _NEO),
+    _ratio("map_neo_digit_fraction", "digits among letters, numbers and spaces", _NEO),
+    _ratio(
+        "map_neo_read_more_line_fraction", "lines that end in 展开, 更多, readmore, 。。。", _NEO
+    ),
+    _ratio("map_neo_bullet_line_fraction", "lines whose first character is a bullet", _NEO),
+    _ratio("chinese_web_text_mean_line_chars", "characters over line ends plus one", _CWT),
+    _ratio("chinese_web_text_hanzi_fraction", "U+4E00 to U+9FA5 over all characters", _CWT),
+    _count("n_traditional_chars", "hanzi that are only traditional", _CWT),
+    _ratio(
+        "chinese_web_text_repeated_13_gram_fraction",
+        "13-grams of characters that occur more than once, spaces left out",
+        _CWT,
+    ),
+    *(
+        _ratio(
+            f"map_neo_top_{n}_gram_char_fraction",
+            f"repetitions of the most frequent {n}-gram of characters, times {n}, over characters",
+            _NEO,
+        )
+        for n in (2, 3, 4)
+    ),
+    *(
+        _ratio(
+            f"map_neo_duplicate_{n}_gram_char_fraction",
+            f"characters in {n}-grams of characters that occur more than once, over characters",
+            _NEO,
+        )
+        for n in range(5, 11)
+    ),
+)
+"""Measured if ``[measure] published_zh`` is on."""
+
+PUBLISHED: Final = (*PUBLISHED_LINES, *PUBLISHED_EN, *PUBLISHED_ZH)

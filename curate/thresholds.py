@@ -8,10 +8,12 @@ recipe) turns a rule off; ``0`` is zero.
 """
 
 # ruff: noqa: RUF009 (the two helpers wrap yanmo.recipe.setting and nothing else)
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from yanmo.recipe import setting
+
+from .published_thresholds import PublishedThresholds
 
 GOPHER: Final = "MassiveText (Gopher), appendix A"
 TABLE_A1: Final = "MassiveText (Gopher), table A1"
@@ -191,8 +193,38 @@ class Rules:
     languages: tuple[str, ...] | None = setting(
         None, help="languages to keep, such as ['zh', 'en']; off keeps all"
     )
+    routed: bool = setting(
+        True, help="apply the thresholds of each language; off leaves those of [rules.published]"
+    )
     zh: ChineseThresholds = field(default_factory=ChineseThresholds)
     en: EnglishThresholds = field(default_factory=EnglishThresholds)
     mixed: MixedThresholds = field(default_factory=MixedThresholds)
     ja: CharacterThresholds = field(default_factory=CharacterThresholds)
     default: Thresholds = field(default_factory=Thresholds)
+    published: PublishedThresholds = field(default_factory=PublishedThresholds)
+
+    def in_force(self, route: str) -> dict[str, tuple[float, str]]:
+        """The rules that judge documents of a route.
+
+        Args:
+            route: one of ``yanmo.curate.decide.ROUTES``.
+
+        Returns:
+            ``{rule: (threshold, where it is from)}``. A threshold of ``published`` counts for every
+            route and takes the place of the route's own.
+        """
+        found: dict[str, tuple[float, str]] = {}
+        table = getattr(self, route)
+        for one in fields(table) if self.routed else ():
+            value = getattr(table, one.name)
+            if value is not None:
+                source = str(one.metadata["source"])
+                found[one.name] = (
+                    float(value),
+                    source if value == one.default else "set in the recipe",
+                )
+        for one in fields(self.published):
+            value = getattr(self.published, one.name)
+            if value is not None:
+                found[one.name] = (float(value), str(one.metadata["source"]))
+        return found

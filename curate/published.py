@@ -1,0 +1,207 @@
+"""The signals that published recipes measure in their own way, for those who want their verdicts.
+
+Ours are better for Chinese and cost less; these follow datatrove 0.10.1 (the program behind
+FineWeb) token by token on English. They are measured only if the recipe asks for them (``[measure]
+published_en``); ``yanmo.curate.published_zh`` has the Chinese ones.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .c4_lines import CleanedLines, clean_lines
+from .layout import count_lines
+from .published_lines import count_published_lines
+from .published_ngrams import token_repeats
+from .published_sets import IS_LETTER, PUNCTUATION, SYMBOL_ONLY, TERMINAL, Roles, roles
+from .repetition import DUPLICATE_SIZES, TOP_SIZES
+from .tokens import Tokens, cut_tokens
+from .utf8 import Bounds, Codes, kernel
+from .words import STOP_WORDS_EN
+
+Counts = npt.NDArray[np.int64]
+Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+
+SHORT_LINE_CHARS: Final = 30
+
+
+def published_lines(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+    """What datatrove's filters measure of lines, whatever the language.
+
+    Args:
+        codes: code points, int32.
+        bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+
+    Returns:
+        For each signal of ``yanmo.curate.signals.PUBLISHED_LINES`` a float64 ``[D]``.
+    """
+    lines, chars = count_published_lines(codes, bounds), np.diff(bounds)
+    return {
+        "gopher_duplicate_paragraph_fraction": ratio(lines.duplicate_paragraphs, lines.paragraphs),
+        "gopher_duplicate_paragraph_char_fraction": ratio(lines.duplicate_paragraph_chars, chars),
+        "gopher_duplicate_line_fraction": ratio(lines.duplicate_pieces, lines.pieces),
+        "gopher_duplicate_line_char_fraction": ratio(lines.duplicate_piece_chars, chars),
+        "fineweb_terminal_punctuation_line_fraction": ratio(lines.terminal_lines, lines.text_lines),
+    }
+
+
+def published_en(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+    """What datatrove's English filters measure.
+
+    Args:
+        codes: code points, int32.
+        bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+
+    Returns:
+        For each signal of ``yanmo.curate.signals.PUBLISHED_EN`` an int64 or float64 ``[D]``.
+    """
+    chars = np.diff(bounds)
+    tokens = cut_tokens(codes, bounds)
+    n_tokens = np.diff(tokens.bounds)
+    lines = count_published_lines(codes, bounds)
+    words, word_chars, alphabetic, stops, hashes = _count_tokens_of(codes, bounds, tokens)
+    columns: dict[str, Column] = {
+        "n_gopher_words": words,
+        "gopher_mean_word_chars": ratio(word_chars, words),
+        "gopher_hashes_per_word": ratio(hashes, n_tokens),
+        "gopher_ellipses_per_word": ratio(lines.ellipses, n_tokens),
+        "gopher_bullet_line_fraction": ratio(lines.bullet_lines, lines.gopher_lines),
+        "gopher_ellipsis_line_fraction": ratio(lines.ellipsis_lines, lines.gopher_lines),
+        "gopher_alphabetic_word_fraction": ratio(alphabetic, n_tokens),
+        "n_gopher_stop_words": stops,
+        "fineweb_newlines_per_word": ratio(_newlines(codes, bounds), n_tokens),
+    }
+    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
+    for n, repeated in zip(sizes, token_repeats(codes, tokens), strict=True):
+        kind = "top" if n in TOP_SIZES else "duplicate"
+        columns[f"gopher_{kind}_{n}_gram_char_fraction"] = ratio(repeated, chars)
+    return columns | _c4_signals(clean_lines(codes, bounds))
+
+
+def ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:
+    """Divide, ``[D]`` by ``[D]``; anything over zero is zero."""
+    return np.divide(
+        numerator, denominator, out=np.zeros(len(numerator), np.float64), where=denominator != 0
+    )
+
+
+def _newlines(codes: Codes, bounds: Bounds) -> Counts:
+    """``\\n`` of every document."""
+    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == 10)])
+    found: Counts = np.diff(ends[bounds - bounds[0]])
+    return found
+
+
+def _c4_signals(cleaned: CleanedLines) -> dict[str, Column]:
+    """What C4 leaves, with and without its rule on line ends, and FineWeb's look at it."""
+    codes, bounds = cleaned.codes, cleaned.bounds
+    tokens = cut_tokens(codes, bounds)
+    sentences = np.zeros((2, len(bounds) - 1), np.int64)
+    _count_sentences(
+        codes, bounds, roles(), tokens.starts, tokens.ends, tokens.bounds,
+        cleaned.lines, cleaned.terminal, cleaned.line_bounds, sentences,
+    )  # fmt: skip
+    lines = count_published_lines(codes, bounds)
+    layout = count_lines(codes, bounds, short_line_chars=SHORT_LINE_CHARS)
+    newlines = _newlines(codes, bounds)
+    return {
+        "n_c4_sentences": sentences[1],
+        "n_c4_lorem_ipsum_lines": cleaned.lorem[1],
+        "n_c4_curly_bracket_lines": cleaned.brackets[1],
+        "n_c4_any_sentences": sentences[0],
+        "n_c4_any_lorem_ipsum_lines": cleaned.lorem[0],
+        "n_c4_any_curly_bracket_lines": cleaned.brackets[0],
+        "c4_any_terminal_punctuation_line_fraction": ratio(lines.terminal_lines, layout.lines),
+        "c4_any_short_line_fraction": ratio(layout.short_lines, layout.lines),
+        "c4_any_duplicate_line_char_fraction": ratio(
+            layout.duplicate_line_chars, np.diff(bounds) - newlines
+        ),
+        "c4_any_newlines_per_word": ratio(newlines, np.diff(tokens.bounds)),
+    }
+
+
+def _count_tokens_of(codes: Codes, bounds: Bounds, tokens: Tokens) -> Counts:
+    """Words, their characters, tokens with a letter, different stop words, ``#``; ``[5, D]``."""
+    stops = np.array([int.from_bytes(word.encode(), "big") for word in STOP_WORDS_EN], np.int64)
+    counts = np.zeros((5, len(bounds) - 1), np.int64)
+    _count_tokens(codes, roles(), tokens.starts, tokens.ends, tokens.bounds, stops, counts)
+    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == ord("#"))])
+    counts[4] = np.diff(ends[bounds - bounds[0]])
+    return counts
+
+
+@kernel
+def _count_tokens(  # noqa: PLR0913
+    codes: Codes,
+    roles: Roles,
+    starts: Counts,
+    ends: Counts,
+    bounds: Bounds,
+    stops: Counts,
+    counts: Counts,
+) -> None:
+    for document in range(len(bounds) - 1):
+        found = 0
+        for t in range(bounds[document], bounds[document + 1]):
+            word = letters = False
+            packed = np.int64(0)
+            for i in range(starts[t], ends[t]):
+                role = roles[codes[i]]
+                word |= (role & SYMBOL_ONLY) == 0
+                letters |= (role & IS_LETTER) != 0
+                packed = packed << 8 | np.int64(codes[i])
+            counts[0, document] += word
+            counts[1, document] += ends[t] - starts[t] if word else 0
+            counts[2, document] += letters
+            if ends[t] - starts[t] <= 4:
+                for k in range(len(stops)):
+                    if packed == stops[k]:
+                        found |= 1 << k
+        while found:
+            counts[3, document] += found & 1
+            found >>= 1
+
+
+@kernel
+def _count_sentences(  # noqa: PLR0913
+    codes: Codes,
+    bounds: Bounds,
+    roles: Roles,
+    starts: Counts,
+    ends: Counts,
+    token_bounds: Bounds,
+    lines: Counts,
+    terminal: npt.NDArray[np.bool_],
+    line_bounds: Bounds,
+    sentences: Counts,
+) -> None:
+    """spaCy's sentencizer, line by line: a sentence starts at the first token after an end that is
+    neither punctuation nor another end. More than one space, or a tab, is such a token."""
+    for document in range(len(bounds) - 1):
+        t, last = token_bounds[document], token_bounds[document + 1]
+        before = bounds[document]
+        for line in range(line_bounds[document], line_bounds[document + 1]):
+            n = 1
+            ended = False
+            while t < last and starts[t] < lines[line]:
+                gap = starts[t] - before
+                if ended and (gap > 1 or (gap == 1 and codes[before] != 0x20)):
+                    n += 1
+                    ended = False
+                mark = True
+                for i in range(starts[t], ends[t]):
+                    mark &= (roles[codes[i]] & PUNCTUATION) != 0
+                ends_here = ends[t] - starts[t] == 1 and (roles[codes[starts[t]]] & TERMINAL) != 0
+                if ended and not mark and not ends_here:
+                    n += 1
+                    ended = False
+                elif ends_here:
+                    ended = True
+                before = ends[t]
+                t += 1
+            n += ended and lines[line] - before > 1
+            sentences[0, document] += n
+            if terminal[line]:
+                sentences[1, document] += n
+            before = lines[line] + 1

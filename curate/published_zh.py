@@ -1,0 +1,148 @@
+"""What MAP-NEO and ChineseWebText measure of Chinese, as they describe it.
+
+Measured only if the recipe asks for it (``[measure] published_zh``). Everything is counted in
+characters; lines are those of ``splitlines``, empty ones too.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .layout import BULLETS, READ_MORE
+from .published import Column, ratio
+from .published_ngrams import character_repeats, repeated_13_grams
+from .published_sets import IS_SPACE, LINE_END, PLANE_END, Roles, roles
+from .repetition import DUPLICATE_SIZES, TOP_SIZES
+from .utf8 import Bounds, Codes, kernel
+from .variants import variants
+
+Counts = npt.NDArray[np.int64]
+
+SENTENCE_ENDS: Final = '.!…?;"。！？；“”'
+"""Source: MAP-NEO, which first makes full-width marks half-width."""
+MAP_NEO_BULLETS: Final = BULLETS.replace("-", "")
+HAN: Final = (0x4E00, 0x9FA5)
+"""Source: ChineseWebText."""
+
+# Bits of the table below, beside IS_SPACE.
+_IS_WORD: Final = 1 << 1
+_IS_NUMERAL: Final = 1 << 2
+_IS_HAN: Final = 1 << 3
+_IS_OLD: Final = 1 << 4
+_ENDS: Final = 1 << 5
+_IS_BULLET: Final = 1 << 6
+_ENDS_LINE: Final = 1 << 7
+
+
+def published_zh(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+    """What MAP-NEO and ChineseWebText measure of characters.
+
+    Args:
+        codes: code points, int32.
+        bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+
+    Returns:
+        For each signal of ``yanmo.curate.signals.PUBLISHED_ZH`` an int64 or float64 ``[D]``.
+    """
+    chars = np.diff(bounds)
+    counts = np.zeros((11, len(bounds) - 1), np.int64)
+    _count_characters(codes, bounds, _zh_roles(), *_endings(), counts)
+    sentences, hashes, ellipses, digits, plain, lines, more, bullets, han, old, breaks = counts
+    repeated, grams = repeated_13_grams(codes, bounds)
+    columns: dict[str, Column] = {
+        "n_map_neo_sentences": sentences,
+        "map_neo_hash_runs_per_char": ratio(hashes, chars),
+        "map_neo_ellipses_per_char": ratio(ellipses, chars),
+        "map_neo_digit_fraction": ratio(digits, plain),
+        "map_neo_read_more_line_fraction": ratio(more, lines),
+        "map_neo_bullet_line_fraction": ratio(bullets, lines),
+        "chinese_web_text_mean_line_chars": ratio(chars, breaks + 1),
+        "chinese_web_text_hanzi_fraction": ratio(han, chars),
+        "n_traditional_chars": old,
+        "chinese_web_text_repeated_13_gram_fraction": ratio(repeated, grams),
+    }
+    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
+    for n, covered in zip(sizes, character_repeats(codes, bounds), strict=True):
+        kind = "top" if n in TOP_SIZES else "duplicate"
+        columns[f"map_neo_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
+    return columns
+
+
+@cache
+def _zh_roles() -> Roles:
+    table = roles() & np.uint16(IS_SPACE)
+    table[(roles() & np.uint16(LINE_END)) != 0] |= _ENDS_LINE
+    for code in range(PLANE_END):
+        character = chr(code)
+        table[code] |= _IS_WORD if character.isalnum() or character == "_" else 0
+        table[code] |= _IS_NUMERAL if character.isdigit() else 0
+    table[HAN[0] : HAN[1] + 1] |= _IS_HAN
+    for characters, bit in (
+        (variants()[1], _IS_OLD),
+        (SENTENCE_ENDS, _ENDS),
+        (MAP_NEO_BULLETS, _IS_BULLET),
+    ):
+        for character in characters:
+            table[ord(character)] |= bit
+    return table
+
+
+@cache
+def _endings() -> tuple[Codes, Bounds]:
+    words = tuple(word for word in READ_MORE if " " not in word)
+    bounds = np.cumsum([0, *map(len, words)], dtype=np.int64)
+    return np.array([ord(c) for c in "".join(words)], np.int32), bounds
+
+
+@kernel
+def _ends_with(codes: Codes, start: int, end: int, endings: Codes, cuts: Bounds) -> bool:
+    for k in range(len(cuts) - 1):
+        length = cuts[k + 1] - cuts[k]
+        same = end - start >= length
+        for j in range(length):
+            same = same and codes[end - length + j] == endings[cuts[k] + j]
+        if same:
+            return True
+    return False
+
+
+@kernel
+def _count_characters(
+    codes: Codes, bounds: Bounds, roles: Roles, endings: Codes, cuts: Bounds, counts: Counts
+) -> None:
+    for document in range(len(bounds) - 1):
+        start, end = bounds[document], bounds[document + 1]
+        sentence = False
+        line = start
+        for i in range(start, end):
+            code = codes[i]
+            role = roles[code]
+            before = codes[i - 1] if i > start else np.int32(0)
+            if role & _ENDS:
+                counts[0, document] += sentence
+                sentence = False
+            elif not role & IS_SPACE:
+                sentence = True
+            counts[1, document] += code in (0x23, 0xFF03) and before not in (0x23, 0xFF03)
+            counts[2, document] += code == 0x2026 and before != 0x2026
+            if code in (0x2E, 0x3002) and before in (0x2E, 0x3002):
+                earlier = codes[i - 2] if i > start + 1 else np.int32(0)
+                counts[2, document] += earlier not in (0x2E, 0x3002)
+            counts[3, document] += (role & _IS_NUMERAL) != 0
+            counts[4, document] += (role & (_IS_WORD | IS_SPACE)) != 0
+            counts[8, document] += (role & _IS_HAN) != 0
+            counts[9, document] += (role & _IS_OLD) != 0
+            counts[10, document] += code == 10
+            if role & _ENDS_LINE:
+                if not (code == 10 and before == 13):
+                    counts[5, document] += 1
+                    counts[6, document] += _ends_with(codes, line, i, endings, cuts)
+                    counts[7, document] += i > line and (roles[codes[line]] & _IS_BULLET) != 0
+                line = i + 1
+        counts[0, document] += sentence
+        if line < end:
+            counts[5, document] += 1
+            counts[6, document] += _ends_with(codes, line, end, endings, cuts)
+            counts[7, document] += (roles[codes[line]] & _IS_BULLET) != 0
