@@ -60,26 +60,23 @@ _C4_ANY: Final = {
     "too_few_sentences": ("min_c4_any_sentences", "c4_sentences"),
 }
 _FINEWEB2: Final = {
-    reason: (
-        rule.replace("_gopher_top", "_top").replace("_gopher_duplicate_", "_duplicate_"),
-        value,
-    )
-    if "gram" in rule
-    else (rule, value)
+    reason: (rule.replace("_gopher_", "_fineweb2_") if "gram" in rule else rule, value)
     for reason, (rule, value) in _REPETITION.items()
 }
-_FINEWEB2_FINEWEB: Final = {**_FINEWEB, "list_ratio": ("max_newlines_per_word", "newlines")}
+_FINEWEB2_FINEWEB: Final = {
+    **_FINEWEB,
+    "list_ratio": ("max_fineweb2_newlines_per_word", "newlines"),
+}
 _FINEWEB2_QUALITY: Final = {
-    "gopher_short_doc": ("min_words", "words"),
-    "gopher_long_doc": ("max_words", "words"),
-    "gopher_below_avg_threshold": (None, "mean_word"),
-    "gopher_above_avg_threshold": (None, "mean_word"),
-    "gopher_too_many_hashes": ("max_hashes_per_word", "hashes"),
-    "gopher_too_many_ellipsis": ("max_ellipses_per_word", "ellipses"),
-    "gopher_too_many_bullets": ("max_bullet_line_fraction", "bullets"),
-    "gopher_too_many_end_ellipsis": ("max_ellipsis_line_fraction", "ellipsis_lines"),
-    "gopher_below_alpha_threshold": ("min_alphabetic_token_fraction", "alphabetic"),
-    "gopher_enough_stop_words": ("min_stop_words_zh", "stop_words"),
+    reason: (
+        "min_stop_words_zh"
+        if value == "stop_words"
+        else rule
+        if "line" in rule
+        else rule.replace("_gopher_", "_fineweb2_"),
+        value,
+    )
+    for reason, (rule, value) in _QUALITY.items()
 }
 
 Pairs = Mapping[str, tuple[str | None, str | None]]
@@ -223,17 +220,13 @@ def classify(
 
 
 def _chinese_class(name: str) -> str:
-    """Why a value of Chinese differs: the words of jieba stand behind all but lines."""
-    if name.startswith("top_"):
-        return "top n-gram: jieba's words joined by spaces, each occurrence counted whole"
-    if name.startswith("duplicate_"):
-        return "repeated n-grams: of jieba's words, or of hanzi"
+    """Why a value of Chinese differs: the words of jieba are estimated."""
+    if name.startswith(("top_", "duplicate_")):
+        return "n-grams of jieba's words, or stretches of their mean length"
     if name == "stop_words":
         return "stop words: a word of jieba, or a character"
-    if name in ("words", "newlines", "hashes", "ellipses", "alphabetic"):
-        return "per word: jieba's words with marks, or hanzi without"
-    if name in ("bullets", "ellipsis_lines"):
-        return "lines: with empty ones, or only with text"
+    if name in ("words", "mean_word", "newlines", "hashes", "ellipses", "alphabetic"):
+        return "number of jieba's words, counted or estimated"
     return "unexplained"
 
 

@@ -120,7 +120,7 @@ def _citation(codes: Codes, i: int, end: int, roles: Roles, cited: Codes, cuts: 
     if k < end and codes[k] == 0x5D:
         return k + 1 - i
     for phrase in range(len(cuts) - 1):
-        length = cuts[phrase + 1] - cuts[phrase]
+        length = int(cuts[phrase + 1] - cuts[phrase])
         if i + length <= end:
             same = True
             for k in range(length):

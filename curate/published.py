@@ -38,6 +38,8 @@ def published_lines(codes: Codes, bounds: Bounds) -> dict[str, Column]:
     """
     lines, chars = count_published_lines(codes, bounds), np.diff(bounds)
     return {
+        "gopher_bullet_line_fraction": ratio(lines.bullet_lines, lines.gopher_lines),
+        "gopher_ellipsis_line_fraction": ratio(lines.ellipsis_lines, lines.gopher_lines),
         "gopher_duplicate_paragraph_fraction": ratio(lines.duplicate_paragraphs, lines.paragraphs),
         "gopher_duplicate_paragraph_char_fraction": ratio(lines.duplicate_paragraph_chars, chars),
         "gopher_duplicate_line_fraction": ratio(lines.duplicate_pieces, lines.pieces),
@@ -66,11 +68,9 @@ def published_en(codes: Codes, bounds: Bounds) -> dict[str, Column]:
         "gopher_mean_word_chars": ratio(word_chars, words),
         "gopher_hashes_per_word": ratio(hashes, n_tokens),
         "gopher_ellipses_per_word": ratio(lines.ellipses, n_tokens),
-        "gopher_bullet_line_fraction": ratio(lines.bullet_lines, lines.gopher_lines),
-        "gopher_ellipsis_line_fraction": ratio(lines.ellipsis_lines, lines.gopher_lines),
         "gopher_alphabetic_word_fraction": ratio(alphabetic, n_tokens),
         "n_gopher_stop_words": stops,
-        "fineweb_newlines_per_word": ratio(_newlines(codes, bounds), n_tokens),
+        "fineweb_newlines_per_word": ratio(count_code(codes, bounds, 10), n_tokens),
     }
     sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
     for n, repeated in zip(sizes, token_repeats(codes, tokens), strict=True):
@@ -86,9 +86,9 @@ def ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:
     )
 
 
-def _newlines(codes: Codes, bounds: Bounds) -> Counts:
-    """``\\n`` of every document."""
-    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == 10)])
+def count_code(codes: Codes, bounds: Bounds, code: int) -> Counts:
+    """How often a code point stands in every document, int64 ``[D]``."""
+    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == code)])
     found: Counts = np.diff(ends[bounds - bounds[0]])
     return found
 
@@ -104,7 +104,7 @@ def _c4_signals(cleaned: CleanedLines) -> dict[str, Column]:
     )  # fmt: skip
     lines = count_published_lines(codes, bounds)
     layout = count_lines(codes, bounds, short_line_chars=SHORT_LINE_CHARS)
-    newlines = _newlines(codes, bounds)
+    newlines = count_code(codes, bounds, 10)
     return {
         "n_c4_sentences": sentences[1],
         "n_c4_lorem_ipsum_lines": cleaned.lorem[1],
@@ -126,8 +126,7 @@ def _count_tokens_of(codes: Codes, bounds: Bounds, tokens: Tokens) -> Counts:
     stops = np.array([int.from_bytes(word.encode(), "big") for word in STOP_WORDS_EN], np.int64)
     counts = np.zeros((5, len(bounds) - 1), np.int64)
     _count_tokens(codes, roles(), tokens.starts, tokens.ends, tokens.bounds, stops, counts)
-    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == ord("#"))])
-    counts[4] = np.diff(ends[bounds - bounds[0]])
+    counts[4] = count_code(codes, bounds, ord("#"))
     return counts
 
 

@@ -109,7 +109,7 @@ def _slot_of(table: Keys, mask: int, key: np.uint64) -> int:
     slot = np.int64(key >> np.uint64(20)) & mask
     while table[slot] != _FREE and table[slot] != key:
         slot = (slot + 1) & mask
-    return slot
+    return int(slot)
 
 
 @kernel

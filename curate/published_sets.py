@@ -31,7 +31,7 @@ QUOTES: Final = 64
 """Quotation marks, single and double, and Chinese brackets; cut off likewise."""
 CURRENCY: Final = 128
 ICON: Final = 256
-"""Symbols of category So, a token wherever they stand."""
+"""Symbols of category So that spaCy lists (those of Unicode 11), a token wherever they stand."""
 SYMBOL_ONLY: Final = 512
 """A word of these alone does not count as a word (datatrove, ``PUNCTUATION_SET``)."""
 TERMINAL: Final = 1024
@@ -65,17 +65,33 @@ _TERMINAL: Final = (
     "11641-11642 1173c-1173e 11944 11946 11a42-11a43 11a9b-11a9c 11c41-11c42 11ef7-11ef8 "
     "11f43-11f44 16a6e-16a6f 16af5 16b37-16b38 16b44 16e98 1bc9f 1da88"
 )
+# Symbols of category So that came after Unicode 11.
+_NEWER_SYMBOLS: Final = (
+    "166d 2b97 2bc9 2bff 2e50-2e51 32ff fd40-fdcf fdfe-fdff 1019c 11fd5-11ff1 1cf50-1cfc3 "
+    "1d1e9-1d1ea 1e14f 1ed2e 1f10d-1f10f 1f16c-1f16f 1f1ad 1f6d5-1f6df 1f6fa-1f6fc 1f7e0-1f7f0 "
+    "1f8b0-1f8b1 1f90c-1f90f 1f93f 1f971-1f972 1f977-1f979 1f97b 1f9a3-1f9af 1f9ba-1f9bf "
+    "1f9c3-1f9cf 1fa00-1fa53 1fa70-1fbca"
+)
 # Where a category matters and the table of classes does not tell: all but hanzi and hangul.
 _LOOKED_UP: Final = ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xF900, 0x20000))
 
 
-def terminals() -> str:
-    """datatrove's ``TERMINAL_PUNCTUATION``."""
+def _characters(ranges: str) -> str:
     codes: list[int] = []
-    for item in _TERMINAL.split():
+    for item in ranges.split():
         first, _, last = item.partition("-")
         codes += range(int(first, 16), int(last or first, 16) + 1)
     return "".join(map(chr, codes))
+
+
+def terminals() -> str:
+    """datatrove's ``TERMINAL_PUNCTUATION``."""
+    return _characters(_TERMINAL)
+
+
+def newer_symbols() -> str:
+    """Symbols that spaCy's list is too old for."""
+    return _characters(_NEWER_SYMBOLS)
 
 
 def symbols_only() -> str:
@@ -100,12 +116,13 @@ def roles() -> Roles:
         table[code] |= IS_LETTER
         table[code] |= 0 if character.isupper() or character.istitle() else IS_LOWER
         table[code] |= 0 if character.islower() else IS_UPPER
+    newer = set(map(ord, newer_symbols()))
     for start, end in _LOOKED_UP:
         for code in range(start, end):
             category = unicodedata.category(chr(code))
             if category[0] == "P":
                 table[code] |= PUNCTUATION
-            elif category == "So":
+            elif category == "So" and code not in newer:
                 table[code] |= ICON
     currency, (low, high) = _CURRENCY
     for characters, bit in (

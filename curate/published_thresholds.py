@@ -80,32 +80,32 @@ class PublishedThresholds:
     max_gopher_duplicate_10_gram_char_fraction: Ratio = _share(
         f"{REPETITION} 0.1", "repeated 10-grams of tokens"
     )
-    # FineWeb-2 and MAP-NEO, n-grams of characters
-    max_top_2_gram_char_fraction: Ratio = _share(
+    # FineWeb-2 in words that are estimated, MAP-NEO in characters
+    max_fineweb2_top_2_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.256", "the most frequent 2-gram of words"
     )
-    max_top_3_gram_char_fraction: Ratio = _share(
+    max_fineweb2_top_3_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.201", "the most frequent 3-gram of words"
     )
-    max_top_4_gram_char_fraction: Ratio = _share(
+    max_fineweb2_top_4_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.171", "the most frequent 4-gram of words"
     )
-    max_duplicate_5_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_5_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.198", "repeated 5-grams of words"
     )
-    max_duplicate_6_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_6_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.182", "repeated 6-grams of words"
     )
-    max_duplicate_7_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_7_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.167", "repeated 7-grams of words"
     )
-    max_duplicate_8_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_8_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.154", "repeated 8-grams of words"
     )
-    max_duplicate_9_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_9_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.14", "repeated 9-grams of words"
     )
-    max_duplicate_10_gram_char_fraction: Ratio = _share(
+    max_fineweb2_duplicate_10_gram_char_fraction: Ratio = _share(
         f"{FINEWEB2} 0.127", "repeated 10-grams of words"
     )
     max_map_neo_top_2_gram_char_fraction: Ratio = _number(
@@ -153,16 +153,16 @@ class PublishedThresholds:
     )
     min_gopher_alphabetic_word_fraction: Ratio = _share(f"{QUALITY} 0.8", "tokens with a letter")
     min_gopher_stop_words: Count = _number(f"{QUALITY} 2", "how many of the, be, to, of, … occur")
-    # The same of words as this project cuts Chinese; FineWeb-2, MAP-NEO
-    min_words: Count = _number(f"{FINEWEB2} 50", "words; a hanzi is one")
-    max_words: Count = _number(f"{FINEWEB2} 100 000", "words; a hanzi is one")
-    max_hashes_per_word: Ratio = _number(f"{FINEWEB2} 0.1", "'#' per word")
-    max_ellipses_per_word: Ratio = _number(f"{FINEWEB2} 0.1", "ellipses per word")
-    max_bullet_line_fraction: Ratio = _share(f"{FINEWEB2} 0.9", "lines that start with a bullet")
-    max_ellipsis_line_fraction: Ratio = _share(f"{FINEWEB2} 0.3", "lines that end in an ellipsis")
-    min_alphabetic_token_fraction: Ratio = _share(
-        f"{FINEWEB2} 0.735", "words with a letter among words and marks"
+    # The same for FineWeb-2, in words that are estimated
+    min_fineweb2_words: Count = _number(f"{FINEWEB2} 50", "words as jieba would cut them")
+    max_fineweb2_words: Count = _number(f"{FINEWEB2} 100 000", "words as jieba would cut them")
+    max_fineweb2_hashes_per_word: Ratio = _number(f"{FINEWEB2} 0.1", "'#' per word")
+    max_fineweb2_ellipses_per_word: Ratio = _number(f"{FINEWEB2} 0.1", "ellipses per word")
+    min_fineweb2_alphabetic_word_fraction: Ratio = _share(
+        f"{FINEWEB2} 0.735", "words with a letter"
     )
+    max_fineweb2_mean_word_chars: Ratio = _number(f"{FINEWEB2} 5", "mean characters of a word")
+    min_fineweb2_mean_word_chars: Ratio = _number(f"{FINEWEB2} 1", "mean characters of a word")
     min_stop_words_zh: Count = _number(f"{FINEWEB2} 2", "how many of 的, 年, 在, 月, … occur")
     # C4QualityFilter: what its line rules leave, with and without terminal punctuation
     max_c4_lorem_ipsum_lines: Count = _number(f"{C4} 0", "lines with 'lorem ipsum'")
@@ -180,7 +180,7 @@ class PublishedThresholds:
         f"{FINEWEB} 0.01; FineWeb-2 0.1", "characters of lines that came before"
     )
     max_fineweb_newlines_per_word: Ratio = _number(f"{FINEWEB} 0.3", "line ends per token")
-    max_newlines_per_word: Ratio = _number(f"{FINEWEB2} 0.178", "line ends per word")
+    max_fineweb2_newlines_per_word: Ratio = _number(f"{FINEWEB2} 0.178", "line ends per word")
     min_c4_any_terminal_punctuation_line_fraction: Ratio = _share(
         f"{FINEWEB_EN} 0.12", "lines that end a sentence"
     )

@@ -1,7 +1,8 @@
-"""What MAP-NEO and ChineseWebText measure of Chinese, as they describe it.
+"""What FineWeb-2, MAP-NEO and ChineseWebText measure of Chinese.
 
 Measured only if the recipe asks for it (``[measure] published_zh``). Everything is counted in
-characters; lines are those of ``splitlines``, empty ones too.
+characters; lines are those of ``splitlines``, empty ones too. The words of FineWeb-2 are estimated
+(``yanmo.curate.hanzi_tokens``).
 """
 
 from functools import cache
@@ -10,8 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .hanzi_tokens import WORD_WEIGHT, cut_hanzi, weigh_words, word_repeats
 from .layout import BULLETS, READ_MORE
-from .published import Column, ratio
+from .published import Column, count_code, ratio
+from .published_lines import count_published_lines
 from .published_ngrams import character_repeats, repeated_13_grams
 from .published_sets import IS_SPACE, LINE_END, PLANE_END, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
@@ -37,7 +40,7 @@ _ENDS_LINE: Final = 1 << 7
 
 
 def published_zh(codes: Codes, bounds: Bounds) -> dict[str, Column]:
-    """What MAP-NEO and ChineseWebText measure of characters.
+    """What the Chinese recipes measure.
 
     Args:
         codes: code points, int32.
@@ -67,6 +70,30 @@ def published_zh(codes: Codes, bounds: Bounds) -> dict[str, Column]:
     for n, covered in zip(sizes, character_repeats(codes, bounds), strict=True):
         kind = "top" if n in TOP_SIZES else "duplicate"
         columns[f"map_neo_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
+    return columns | _fineweb2_signals(codes, bounds)
+
+
+def _fineweb2_signals(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+    chars = np.diff(bounds)
+    tokens = cut_hanzi(codes, bounds)
+    weight, plain, alphabetic, plain_chars = weigh_words(codes, tokens)
+    lines = count_published_lines(codes, bounds)
+    columns: dict[str, Column] = {
+        "n_fineweb2_words": (plain + WORD_WEIGHT // 2) // WORD_WEIGHT,
+        "fineweb2_mean_word_chars": ratio(WORD_WEIGHT * plain_chars, plain),
+        "fineweb2_hashes_per_word": ratio(
+            WORD_WEIGHT * count_code(codes, bounds, ord("#")), weight
+        ),
+        "fineweb2_ellipses_per_word": ratio(WORD_WEIGHT * lines.ellipses, weight),
+        "fineweb2_alphabetic_word_fraction": ratio(alphabetic, weight),
+        "fineweb2_newlines_per_word": ratio(
+            WORD_WEIGHT * count_code(codes, bounds, ord("\n")), weight
+        ),
+    }
+    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
+    for n, covered in zip(sizes, word_repeats(codes, tokens), strict=True):
+        kind = "top" if n in TOP_SIZES else "duplicate"
+        columns[f"fineweb2_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
     return columns
 
 

@@ -158,8 +158,15 @@ SIGNALS: Final[tuple[Signal, ...]] = (
 _DATATROVE: Final = "datatrove 0.10.1"
 _NEO: Final = "MAP-NEO"
 _CWT: Final = "ChineseWebText"
+_FW2: Final = "FineWeb-2 cmn_Hani"
 
 PUBLISHED_LINES: Final[tuple[Signal, ...]] = (
+    _ratio(
+        "gopher_bullet_line_fraction", "lines, empty ones too, that start with • or -", _DATATROVE
+    ),
+    _ratio(
+        "gopher_ellipsis_line_fraction", "lines, empty ones too, that end in … or ...", _DATATROVE
+    ),
     _ratio(
         "gopher_duplicate_paragraph_fraction",
         "pieces between blank lines that came before, among such pieces",
@@ -185,12 +192,6 @@ PUBLISHED_EN: Final[tuple[Signal, ...]] = (
     _ratio("gopher_mean_word_chars", "mean characters of those", _DATATROVE),
     _ratio("gopher_hashes_per_word", "characters ``#`` over tokens", _DATATROVE),
     _ratio("gopher_ellipses_per_word", "``...`` and ``…`` over tokens", _DATATROVE),
-    _ratio(
-        "gopher_bullet_line_fraction", "lines, empty ones too, that start with • or -", _DATATROVE
-    ),
-    _ratio(
-        "gopher_ellipsis_line_fraction", "lines, empty ones too, that end in … or ...", _DATATROVE
-    ),
     _ratio("gopher_alphabetic_word_fraction", "tokens with a letter among tokens", _DATATROVE),
     _count("n_gopher_stop_words", "how many of 8 small English stop words occur", _DATATROVE),
     _ratio("fineweb_newlines_per_word", "``\\n`` over tokens", _DATATROVE),
@@ -233,6 +234,29 @@ PUBLISHED_EN: Final[tuple[Signal, ...]] = (
 """Measured if ``[measure] published_en`` is on: what the English filters of datatrove compare."""
 
 PUBLISHED_ZH: Final[tuple[Signal, ...]] = (
+    _count("n_fineweb2_words", "words that jieba would cut, estimated, but punctuation", _FW2),
+    _ratio("fineweb2_mean_word_chars", "mean characters of those, estimated", _FW2),
+    _ratio("fineweb2_hashes_per_word", "characters ``#`` over words and marks, estimated", _FW2),
+    _ratio("fineweb2_ellipses_per_word", "``...`` and ``…`` over words and marks, estimated", _FW2),
+    _ratio("fineweb2_alphabetic_word_fraction", "words with a letter, likewise", _FW2),
+    _ratio("fineweb2_newlines_per_word", "``\\n`` over words and marks, likewise", _FW2),
+    *(
+        _ratio(
+            f"fineweb2_top_{n}_gram_char_fraction",
+            f"the most frequent stretch of about {n} such words, with spaces, times its "
+            "occurrences, over characters",
+            _FW2,
+        )
+        for n in (2, 3, 4)
+    ),
+    *(
+        _ratio(
+            f"fineweb2_duplicate_{n}_gram_char_fraction",
+            f"characters of stretches of about {n} such words that came before, over characters",
+            _FW2,
+        )
+        for n in range(5, 11)
+    ),
     _count("n_map_neo_sentences", 'stretches with text between . ! … ? ; " and their like', _NEO),
     _ratio("map_neo_hash_runs_per_char", "runs of ``#`` over characters", _NEO),
     _ratio("map_neo_ellipses_per_char", "runs of ``…``, and of two or more full stops", _NEO),

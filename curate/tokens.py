@@ -99,7 +99,7 @@ def _special(codes: Codes, start: int, end: int, keys: Keys) -> int:
     slot = np.int64(key >> np.uint64(20)) & (len(keys) - 1)
     while keys[slot] != _FREE:
         if keys[slot] == key:
-            return slot
+            return int(slot)
         slot = (slot + 1) & (len(keys) - 1)
     return -1
 

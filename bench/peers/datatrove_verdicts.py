@@ -142,8 +142,8 @@ def fineweb(text: str, language: str) -> Values:
 
 
 @lru_cache(16)
-def c4(text: str, terminal: bool) -> Values:
-    """Sentences that C4 leaves, and the words they hold."""
+def edited(text: str, terminal: bool) -> str:
+    """What C4's line rules leave, also of a text that its document rules drop."""
     free = C4QualityFilter(
         filter_no_terminal_punct=terminal,
         min_num_sentences=-1,
@@ -152,19 +152,14 @@ def c4(text: str, terminal: bool) -> Values:
     )
     document = Document(text=text, id="")
     free.filter(document)
-    lines = [line for line in document.text.split("\n") if line]
-    return {
-        "c4_lines": len(lines),
-        "c4_sentences": sum(len(split_into_sentences(line, ENGLISH)) for line in lines),
-    }
+    return document.text
 
 
 @lru_cache(16)
-def edited(text: str) -> str:
-    """The text after C4's line rules without the one on terminal punctuation."""
-    document = Document(text=text, id="")
-    _C4_ANY.filter(document)
-    return document.text
+def c4(text: str, terminal: bool) -> Values:
+    """Sentences that C4 leaves."""
+    lines = [line for line in edited(text, terminal).split("\n") if line]
+    return {"c4_sentences": sum(len(split_into_sentences(line, ENGLISH)) for line in lines)}
 
 
 VALUES: dict[str, Callable[[str], Values]] = {
@@ -177,7 +172,7 @@ VALUES: dict[str, Callable[[str], Values]] = {
         **quality(text, ENGLISH),
         **repetition(text, ENGLISH),
         **c4(text, False),
-        **fineweb(edited(text), ENGLISH),
+        **fineweb(edited(text, False), ENGLISH),
     },
     "fineweb2-zh-repetition": lambda text: repetition(text, CHINESE),
     "fineweb2-zh-fineweb": lambda text: fineweb(text, CHINESE),

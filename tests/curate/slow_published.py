@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
+from fractions import Fraction
 
 from yanmo.curate.published_sets import symbols_only, terminals
 from yanmo.curate.variants import variants
@@ -33,7 +34,14 @@ def line_signals(text: str) -> dict[str, float]:
     paragraphs, pieces = re.split(r"\n{2,}", text.strip()), re.split(r"\n+", text)
     (blocks, block_chars), (many, chars) = _again(paragraphs), _again(pieces)
     plain = [line for line in text.split("\n") if line.strip()]
+    bare = [line.strip() for line in text.splitlines()]
     return {
+        "gopher_bullet_line_fraction": share(
+            sum(s.startswith(("•", "-")) for s in bare), len(bare)
+        ),
+        "gopher_ellipsis_line_fraction": share(
+            sum(s.endswith(("...", "…")) for s in bare), len(bare)
+        ),
         "gopher_duplicate_paragraph_fraction": share(blocks, len(paragraphs)),
         "gopher_duplicate_paragraph_char_fraction": share(block_chars, len(text)),
         "gopher_duplicate_line_fraction": share(many, len(pieces)),
@@ -96,9 +104,8 @@ def c4(text: str, terminal: bool) -> tuple[int, int, int, str]:
 
 def english(text: str) -> dict[str, float]:
     """Every signal of ``PUBLISHED_LINES`` and ``PUBLISHED_EN``."""
-    found, lines = tokens(text), text.splitlines()
+    found = tokens(text)
     words = [w for w in found if any(c not in _SHORT_STOPS for c in w)]
-    bare = [line.strip() for line in lines]
     with_ends, left = c4(text, True), c4(text, False)
     rest = left[3]
     rest_lines = [line for line in rest.split("\n") if line.strip()]
@@ -108,12 +115,6 @@ def english(text: str) -> dict[str, float]:
         "gopher_mean_word_chars": share(sum(map(len, words)), len(words)),
         "gopher_hashes_per_word": share(text.count("#"), len(found)),
         "gopher_ellipses_per_word": share(text.count("...") + text.count("…"), len(found)),
-        "gopher_bullet_line_fraction": share(
-            sum(s.startswith(("•", "-")) for s in bare), len(bare)
-        ),
-        "gopher_ellipsis_line_fraction": share(
-            sum(s.endswith(("...", "…")) for s in bare), len(bare)
-        ),
         "gopher_alphabetic_word_fraction": share(
             sum(any(c.isalpha() for c in w) for w in found), len(found)
         ),
@@ -144,6 +145,69 @@ def english(text: str) -> dict[str, float]:
         ),
         "c4_any_newlines_per_word": share(rest.count("\n"), len(tokens(rest))),
     }
+
+
+# ------------------------------------------------------------------ FineWeb-2
+
+
+def hanzi_tokens(text: str) -> list[str]:
+    """Hanzi one by one, and what jieba keeps apart from them."""
+    return re.findall(r"[A-Za-z0-9]+(?:\.[0-9]+)?%?|[#%&+\-._]+|\S", text)
+
+
+def _weight(token: str) -> Fraction:
+    """Words that a token is worth: 1.8 hanzi are one."""
+    return Fraction(5, 9) if "\u4e00" <= token <= "\u9fd5" else Fraction(1)
+
+
+def _stretches(found: list[str], n: int) -> list[tuple[str, int]]:
+    """From each token on: the characters that weigh n words to the nearest hanzi, and the end."""
+    stretches = []
+    for i in range(len(found)):
+        total, j = Fraction(0), i
+        while j < len(found) and total + Fraction(5, 18) < n:
+            total, j = total + _weight(found[j]), j + 1
+        if total + Fraction(5, 18) < n:
+            break
+        stretches.append(("".join(found[i:j]), j))
+    return stretches
+
+
+def fineweb2(text: str) -> dict[str, float]:
+    """Signals of the recipe ``fineweb2-zh``."""
+    found, n = hanzi_tokens(text), len(text)
+    words = [w for w in found if any(c not in _SHORT_STOPS for c in w)]
+    all_, plain = float(sum(map(_weight, found))), sum(map(_weight, words))
+    letters = sum(_weight(w) for w in found if any(c.isalpha() for c in w))
+    signals: dict[str, float] = {
+        "n_fineweb2_words": math.floor(plain + Fraction(4, 9)),
+        "fineweb2_mean_word_chars": share(sum(map(len, words)), float(plain)),
+        "fineweb2_hashes_per_word": share(text.count("#"), all_),
+        "fineweb2_ellipses_per_word": share(text.count("...") + text.count("…"), all_),
+        "fineweb2_alphabetic_word_fraction": share(float(letters), all_),
+        "fineweb2_newlines_per_word": share(text.count("\n"), all_),
+    }
+    for size in range(2, 11):
+        stretches = _stretches(found, size)
+        if size <= 4:
+            times: Counter[str] = Counter()
+            chars = most = 0
+            for gram, _ in stretches:
+                times[gram] += 1
+                if times[gram] > most:  # the first to reach the number
+                    most = times[gram]
+                    chars = (len(gram) + size - 1) * most
+            signals[f"fineweb2_top_{size}_gram_char_fraction"] = share(chars, n)
+        else:
+            seen: set[str] = set()
+            i = chars = 0
+            while i < len(stretches):
+                gram, end = stretches[i]
+                chars += len(gram) if gram in seen else 0
+                i = end if gram in seen else i + 1
+                seen.add(gram)
+            signals[f"fineweb2_duplicate_{size}_gram_char_fraction"] = share(chars, n)
+    return signals
 
 
 # ------------------------------------------------------------------ MAP-NEO, ChineseWebText
@@ -184,7 +248,7 @@ def chinese(text: str) -> dict[str, float]:
         else:
             covered = {i + k for i, g in enumerate(found) if counts[g] > 1 for k in range(size)}
             signals[f"map_neo_duplicate_{size}_gram_char_fraction"] = share(len(covered), n)
-    return signals
+    return signals | fineweb2(text)
 
 
 # ------------------------------------------------------------------ verdicts
@@ -243,6 +307,32 @@ def fineweb_en(text: str) -> bool:
         and gopher_quality(text)
         and c4_document(text, terminal=False)
         and fineweb(c4(text, False)[3])
+    )
+
+
+def fineweb2_zh(text: str) -> bool:
+    s = line_signals(text) | fineweb2(text)
+    lines = [line for line in text.split("\n") if line.strip()]
+    bare = [line.strip() for line in text.splitlines()]
+    if not lines:
+        return False
+    tops = {2: 0.256, 3: 0.201, 4: 0.171}
+    limits = {5: 0.198, 6: 0.182, 7: 0.167, 8: 0.154, 9: 0.14, 10: 0.127}
+    return (
+        s["gopher_duplicate_line_fraction"] <= 0.287
+        and all(s[f"fineweb2_top_{n}_gram_char_fraction"] <= x for n, x in tops.items())
+        and all(s[f"fineweb2_duplicate_{n}_gram_char_fraction"] <= x for n, x in limits.items())
+        and s["fineweb_terminal_punctuation_line_fraction"] >= 0.106
+        and _again(lines)[1] / len(text.replace("\n", "")) <= 0.1
+        and s["fineweb2_newlines_per_word"] <= 0.178
+        and 50 <= s["n_fineweb2_words"] <= 100_000
+        and 1 <= s["fineweb2_mean_word_chars"] <= 5
+        and s["fineweb2_hashes_per_word"] <= 0.1
+        and s["fineweb2_ellipses_per_word"] <= 0.1
+        and sum(line.startswith(("•", "-")) for line in bare) / len(bare) <= 0.9
+        and sum(line.endswith(("...", "…")) for line in bare) / len(bare) <= 0.3
+        and s["fineweb2_alphabetic_word_fraction"] >= 0.735
+        and len(set("的年在月是和日了於·為有被人中为他與後也而由") & set(text)) >= 2
     )
 
 

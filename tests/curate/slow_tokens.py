@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 from yanmo.curate.contractions import specials
-from yanmo.curate.published_sets import terminals
+from yanmo.curate.published_sets import newer_symbols, terminals
 
 _CUT = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _QUOTE = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉〈〉⟦⟧"
@@ -28,7 +28,7 @@ def _class(test: str) -> str:
         "letter": str.isalpha,
         "small": lambda c: c.isalpha() and not (c.isupper() or c.istitle()),
         "capital": lambda c: c.isalpha() and not c.islower(),
-        "icon": lambda c: unicodedata.category(c) == "So",
+        "icon": lambda c: unicodedata.category(c) == "So" and c not in newer_symbols(),
     }
     codes = [code for code in range(0x33480) if tests[test](chr(code))]
     runs: list[list[int]] = []

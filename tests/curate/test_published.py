@@ -30,6 +30,7 @@ from yanmo.curate.signals import (
 from yanmo.curate.thresholds import Rules, Thresholds
 from yanmo.curate.tokens import cut_tokens
 from yanmo.curate.utf8 import decode, text_buffer
+from yanmo.curate.variants import variants
 from yanmo.errors import RecipeError
 from yanmo.recipe import from_table, load
 
@@ -99,6 +100,7 @@ SPACY = {
     "See http://a.bc/d-e, me@site.org or site.com; foo.Bar and x=y.": (
         "See http://a.bc/d-e , me@site.org or site.com ; foo . Bar and x = y."
     ),
+    "f(🟡x🙂y)": "f(🟡x 🙂 y )",
     "“It’s,” she said—“cannot be…” f(''); X): :-)": (
         "“ It ’s , ” she said—“cannot be … ” f ( '' ) ; X ): :-)"
     ),
@@ -178,8 +180,9 @@ def test_a_rule_without_its_signal_is_refused() -> None:
 
 
 def test_a_published_threshold_takes_the_place_of_the_routes_own() -> None:
-    rules = Rules(published=PublishedThresholds(min_words=7))
-    assert rules.in_force("en")["min_words"][0] == rules.in_force("zh")["min_words"][0] == 7
+    rules = Rules(published=PublishedThresholds(min_char_entropy=2))
+    for route in ROUTES:
+        assert rules.in_force(route)["min_char_entropy"][0] == 2
     assert Rules(routed=False).in_force("en") == {}
     assert set(Rules().in_force("ja")) < {f.name for f in dataclasses.fields(Thresholds)}
 
@@ -236,6 +239,7 @@ ORACLES: dict[str, Callable[[str], bool]] = {
     "c4": slow.c4_document,
     "fineweb": slow.fineweb,
     "fineweb-en": slow.fineweb_en,
+    "fineweb2-zh": slow.fineweb2_zh,
     "map-neo-zh": slow.map_neo,
     "chinesewebtext": slow.chinese_web_text,
 }
@@ -289,6 +293,13 @@ def filler(n: int) -> str:
     return " ".join(numbered(n))
 
 
+def different(n: int) -> str:
+    """So many different simplified hanzi."""
+    old = set(variants()[1])
+    hanzi = [chr(code) for code in range(0x4E00, 0x9FA6) if chr(code) not in old][:n]
+    return "".join(hanzi)
+
+
 def short_lines(n: int) -> str:
     """A hundred different lines of which ``n`` are short."""
     return "\n".join(f"a b c {i}." if i < n else f"{filler(8)} {i}." for i in range(100))
@@ -320,7 +331,10 @@ AT_THE_EDGE: list[tuple[str, str, bool]] = [
     ("fineweb", "\n".join(f"{filler(8)} {i}" + ("." if i < 2 else "") for i in range(25)), False),
     ("fineweb", short_lines(67), True),
     ("fineweb", short_lines(68), False),
-    ("chinesewebtext", "".join(chr(0x4E00 + i // 2 * 9) for i in range(0, 402, 2)), False),
+    ("fineweb2-zh", "是的" + different(88) + "。\n", True),
+    ("fineweb2-zh", "是的" + different(86) + "。\n", False),
+    ("chinesewebtext", different(199) + "。好", True),
+    ("chinesewebtext", different(198) + "。好", False),
     ("map-neo-zh", "".join(chr(0x4E00 + i) for i in range(48)) + "。好", True),
     ("map-neo-zh", "".join(chr(0x4E00 + i) for i in range(47)) + "。好", False),
 ]  # fmt: skip
