@@ -20,6 +20,11 @@ CHINESE: Final = (
     "zh-javaguide", "zh-laws_lawrefbook", "zh-ruanyf-weekly", "zh-humor-dialog",
     "zh-plexpt-chatgpt-corpus", "zh-fudan-textinfoexp", "zh-peoples_daily_199801",
 )  # fmt: skip
+CHINESE_OTHER: Final = (
+    "zh-tidb-docs-cn", "zh-oi-wiki", "zh-d2l-zh", "zh-hf-doc-zh_opendoccn", "zh-classical-modern",
+    "zh-howtocook", "zh-vs-docs-zh-cn",
+)  # fmt: skip
+"""Sources that the estimate of jieba's words was not made from."""
 ARCHIVES: Final = ("article-extraction-benchmark", "trafilatura-eval")
 _CHAPTER = re.compile(r"\n\s*\n(?=(?:CHAPTER|Chapter|BOOK|ACT|SCENE|LETTER)\b)")
 
@@ -80,3 +85,8 @@ def english(realdata: Path, limit: int = PER_SOURCE) -> dict[str, list[str]]:
 def chinese(realdata: Path, limit: int = PER_SOURCE // 4) -> dict[str, list[str]]:
     """Texts by source."""
     return {name: collection(realdata, name, limit) for name in CHINESE}
+
+
+def other_chinese(realdata: Path, limit: int = PER_SOURCE // 8) -> dict[str, list[str]]:
+    """Texts by source."""
+    return {name: collection(realdata, name, limit) for name in CHINESE_OTHER}

@@ -7,7 +7,6 @@ Real data lies in ``$YANMO_REALDATA``.
 
 import argparse
 import json
-import math
 import os
 import sys
 from collections import Counter
@@ -19,7 +18,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from bench.environments import ask
-from bench.verdict_texts import PER_SOURCE, chinese, english
+from bench.verdict_texts import PER_SOURCE, chinese, english, other_chinese
 
 _REPETITION: Final = {
     "dup_para_frac": ("max_gopher_duplicate_paragraph_fraction", "paragraphs"),
@@ -81,7 +80,6 @@ _FINEWEB2_QUALITY: Final = {
 
 Pairs = Mapping[str, tuple[str | None, str | None]]
 """datatrove's reason to our rule and the name of its value in the peer's answer."""
-COUNT_CLASSES: Final = {"words", "stop_words", "c4_sentences", "text_lines"}
 
 
 @dataclass(frozen=True)
@@ -135,14 +133,12 @@ CHINESE: Final = (
 )
 
 
-def wilson(agreeing: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share."""
-    if total == 0:
-        return 0.0, 1.0
-    z, p = 1.959964, agreeing / total
-    middle = (p + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return middle - half, middle + half
+LANGUAGES: Final = {
+    "en": (english, ENGLISH, 1),
+    "zh": (chinese, CHINESE, 4),
+    "zh-other": (other_chinese, CHINESE, 8),
+}
+"""Texts, filters, and the part of ``--documents`` that is taken of each source."""
 
 
 def our_verdicts(texts: Sequence[str], comparison: Comparison) -> list[dict[str, Any]]:
@@ -262,6 +258,7 @@ def compare(
 def show(results: Sequence[Mapping[str, Any]]) -> int:
     """Print the table, the classes and the values; return how many differences have no class."""
     from yanmo.report import Table
+    from yanmo.stats import wilson
 
     rows = []
     for r in results:
@@ -298,14 +295,15 @@ def main() -> int:
     """Compare, print as text on stderr and as JSON on stdout; 1 if a difference has no class."""
     parser = argparse.ArgumentParser(prog="bench.verdicts", description=__doc__)
     parser.add_argument("--documents", type=int, default=PER_SOURCE, help="most of each source")
-    parser.add_argument("--language", choices=["en", "zh"], action="append", help="default: both")
+    parser.add_argument("--language", choices=list(LANGUAGES), action="append", help="default: all")
     options = parser.parse_args()
-    realdata = Path(os.environ["YANMO_REALDATA"])
+    if not (named := os.environ.get("YANMO_REALDATA")):
+        parser.error("set YANMO_REALDATA to the folder of real data")
+    realdata = Path(named)
     results = []
-    for language in options.language or ["en", "zh"]:
-        build, comparisons = (english, ENGLISH) if language == "en" else (chinese, CHINESE)
-        limit = options.documents if language == "en" else options.documents // 4
-        sources = build(realdata, limit)
+    for language in options.language or list(LANGUAGES):
+        build, comparisons, share = LANGUAGES[language]
+        sources = build(realdata, options.documents // share)
         texts = [text for found in sources.values() for text in found]
         sizes = {name: [len(found), sum(map(len, found))] for name, found in sources.items()}
         sys.stderr.write(f"{language}: texts and characters of each source: {sizes}\n")

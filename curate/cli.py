@@ -166,15 +166,19 @@ def why(run_folder: Path, document: str, as_json: bool) -> None:
 
 @group.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Recipe to write.")
-@click.option("--recipe", "name", metavar="NAME",
-              help="A published one: gopher-quality, gopher-repetition, c4, fineweb, fineweb-en, "
-              "fineweb2-zh, map-neo-zh, chinesewebtext.")  # fmt: skip
+@recipe_option
 @verbosity_options
-def init(out: Path, name: str | None) -> None:
-    """Write a recipe with every key, its default, its bounds and its source, or a published one."""
+def init(out: Path, recipe: Path | None) -> None:
+    """Write a recipe with every key, its default, its bounds and its source.
+
+    \b
+    With --recipe NAME write a published one instead:
+    gopher-quality, gopher-repetition, c4, fineweb, fineweb-en,
+    fineweb2-zh, map-neo-zh, chinesewebtext.
+    """
     from .init_recipe import write_recipe
 
-    write_recipe(out, name)
+    write_recipe(out, None if recipe is None else str(recipe))
     click.echo(f"{out}: edit it, then: yanmo curate run INPUT... --recipe {out} --out DIR")
 
 
