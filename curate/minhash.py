@@ -33,7 +33,7 @@ from .resemble import SKETCH, SketchParts, fingerprints, lead, sketches
 from .sketch import band_hashes, signatures
 
 SCHEME: Final = "affine32"
-SKETCH_KEYS: Final = ("shingle_tokens", "permutations", "seed")
+SKETCH_KEYS: Final = ("shingle", "shingle_tokens", "permutations", "seed")
 METADATA_KEY: Final = b"yanmo.minhash"
 BAND_DTYPE: Final = np.dtype([("hash", "<u8"), ("row", "<u4")])
 
@@ -66,7 +66,7 @@ def signature_part(inputs: list[Path], parameters: dict[str, Any], out: Path) ->
 
     Args:
         inputs: the part (document table).
-        parameters: ``shingle_tokens``, ``permutations``, ``seed``.
+        parameters: ``shingle``, ``shingle_tokens``, ``permutations``, ``seed``.
         out: folder to write.
 
     Returns:
@@ -81,6 +81,7 @@ def signature_part(inputs: list[Path], parameters: dict[str, Any], out: Path) ->
                 k=parameters["shingle_tokens"],
                 count=parameters["permutations"],
                 seed=parameters["seed"],
+                shingle=parameters["shingle"],
             )
             columns = {name: batch.column(name) for name in MEMBER_COLUMNS}
             columns["n_tokens"] = pa.array(n_tokens)

@@ -218,8 +218,8 @@ def find_near(
 ) -> Done:
     """Signatures (of all documents), bands (of those still in), pairs of each band, clusters."""
     options = settings.duplicates
-    sketch = {"shingle_tokens": options.shingle_tokens, "permutations": options.permutations,
-              "seed": options.seed}  # fmt: skip
+    sketch = {"shingle": options.shingle, "shingle_tokens": options.shingle_tokens,
+              "permutations": options.permutations, "seed": options.seed}  # fmt: skip
     signatures = progress.run(
         [
             Task("signatures", "yanmo.curate.minhash:signature_part",

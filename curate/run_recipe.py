@@ -24,6 +24,11 @@ class DuplicateOptions:
 
     exact: bool = setting(True, help="Drop documents whose text is equal to another's.")
     near: bool = setting(True, help="Drop documents that resemble another.")
+    shingle: str = setting(
+        "tokens", choices=("tokens", "characters"), source="docs/duplicates.md",
+        help="What proposes pairs: shingles of tokens, or character 5-grams, which also find "
+        "copies of short Latin texts and code that differ in many words by a letter or two.",
+    )  # fmt: skip
     shingle_tokens: int = setting(
         5, low=1, high=32, source="datatrove, FineWeb: 5-grams",
         help="Tokens of a shingle; a hanzi or a run of letters and digits is a token.",

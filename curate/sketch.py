@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from .resemble import grams
 from .utf8 import Bounds, Bytes, chunks, kernel, text_buffer
 
 U32 = npt.NDArray[np.uint32]
@@ -154,7 +155,9 @@ def shingles(texts: pa.Array, *, k: int) -> tuple[U32, I64, I64]:
     return hashes, hash_bounds, np.diff(bounds)
 
 
-def signatures(texts: pa.Array, *, k: int, count: int, seed: int) -> tuple[U32, I64]:
+def signatures(
+    texts: pa.Array, *, k: int, count: int, seed: int, shingle: str = "tokens"
+) -> tuple[U32, I64]:
     """MinHash signatures of a text column.
 
     Args:
@@ -162,10 +165,11 @@ def signatures(texts: pa.Array, *, k: int, count: int, seed: int) -> tuple[U32, 
         k: tokens a shingle.
         count: number of permutations.
         seed: seed of the permutations.
+        shingle: ``tokens``, or ``characters`` for the 5-grams of :mod:`yanmo.curate.resemble`.
 
     Returns:
-        Signatures (uint32 ``[D, count]``; all ones where a document has no token) and the number
-        of tokens of each document (int64 ``[D]``).
+        Signatures (uint32 ``[D, count]``; all ones where a document has no shingle) and the number
+        of tokens, or of 5-grams, of each document (int64 ``[D]``).
     """
     data, offsets = text_buffer(texts)
     a, b = permutations(count, seed)
@@ -173,8 +177,12 @@ def signatures(texts: pa.Array, *, k: int, count: int, seed: int) -> tuple[U32, 
     lengths = np.zeros(len(texts), np.int64)
     table = character_table()
     for rows in chunks(offsets, chunk_bytes=_CHUNK_BYTES):
-        tokens, bounds = _tokens(data, offsets[rows.start : rows.stop + 1], table)
-        hashes, hash_bounds = _shingle(tokens, bounds, k)
+        if shingle == "characters":
+            hashes, bounds = grams(texts.slice(rows.start, rows.stop - rows.start))
+            hash_bounds = bounds
+        else:
+            tokens, bounds = _tokens(data, offsets[rows.start : rows.stop + 1], table)
+            hashes, hash_bounds = _shingle(tokens, bounds, k)
         _minimise(hashes, hash_bounds, a, b, out[rows])
         lengths[rows] = np.diff(bounds)
     return out, lengths

@@ -14,7 +14,13 @@ from yanmo.curate.signals import TEXT_HASH
 from yanmo.curate.utf8 import text_buffer
 from yanmo.documents import SCHEMA, write_part
 
-SKETCH: dict[str, Any] = {"shingle_tokens": 5, "permutations": 112, "seed": 1, "bands": 14}
+SKETCH: dict[str, Any] = {
+    "shingle": "tokens",
+    "shingle_tokens": 5,
+    "permutations": 112,
+    "seed": 1,
+    "bands": 14,
+}
 POLICY: dict[str, Any] = {"keep": "longest", "source_priority": []}
 Row = dict[str, Any]
 

@@ -26,7 +26,7 @@ from yanmo.curate import minhash, sketch
 from yanmo.report import Table
 from yanmo.stats import wilson
 
-from .duplicate_parts import document_table, find_near, write_parts
+from .duplicate_parts import SKETCH, document_table, find_near, write_parts
 
 Floats = np.ndarray[Any, Any]
 WIDTH: Final = 0.05  # of a bin of Jaccard similarity
@@ -120,12 +120,13 @@ def edited(lines: Sequence[str], *, seed: int = 1) -> Truth:
     return Truth(ids, texts, pairs, char5, _token5(texts, pairs))
 
 
-def run(truth: Truth, folder: Path, *, min_jaccard: float | None = 0.7) -> Run:
+def run(truth: Truth, folder: Path, *, shingle: str = "tokens") -> Run:
     """Run the steps over two parts, and look up the pairs."""
     half = len(truth.ids) // 2
     cuts = (slice(0, half), slice(half, None))
     parts = write_parts(folder / "in", [document_table(truth.texts[c], truth.ids[c]) for c in cuts])
-    rows, banded = find_near(folder / "work", parts, min_jaccard=min_jaccard)
+    sketch = {**SKETCH, "shingle": shingle}
+    rows, banded = find_near(folder / "work", parts, sketch=sketch)
     share = np.zeros(len(truth.pairs), np.bool_)
     for band in range(14):
         hashes = np.arange(len(truth.ids), dtype=np.uint64)  # a document without tokens is alone
@@ -151,19 +152,25 @@ class Bin(NamedTuple):
     low: float
     pairs: int
     candidates: int
-    expected: float  # mean over the pairs of the curve at the similarity of their tokens
+    expected: float  # mean over the pairs of the curve at the similarity of their shingles
     by_measure: float  # and at the similarity that the bins are made of
     interval: tuple[float, float]  # Wilson, of candidates in pairs
     resolved: float  # share of which one is removed
 
     @property
     def follows(self) -> bool:
-        """Does the curve of the tokens lie in the interval?"""
+        """Does the curve of the shingles lie in the interval?"""
         return self.interval[0] <= self.expected <= self.interval[1]
 
 
 def recall_bins(
-    truth: Truth, result: Run, *, by: str, inside: Floats | None = None, confidence: float = 0.95
+    truth: Truth,
+    result: Run,
+    *,
+    by: str,
+    of: str = "token5",
+    inside: Floats | None = None,
+    confidence: float = 0.95,
 ) -> list[Bin]:
     """Recall in bins of similarity; equal documents are the last bin.
 
@@ -171,6 +178,7 @@ def recall_bins(
         truth: the pairs.
         result: what became of them.
         by: ``char5`` or ``token5``.
+        of: what the shingles were, and so whose curve is expected: ``token5`` or ``char5``.
         inside: which pairs count; all if not given.
         confidence: of the intervals.
     """
@@ -181,7 +189,7 @@ def recall_bins(
     for n in np.unique(number[which]).tolist():
         mine = which & (number == n)
         found, total = int(result.candidate[mine].sum()), int(mine.sum())
-        bins.append(Bin(n * WIDTH, total, found, float(curve(truth.token5[mine]).mean()),
+        bins.append(Bin(n * WIDTH, total, found, float(curve(getattr(truth, of)[mine]).mean()),
                         float(curve(jaccard[mine]).mean()),
                         wilson(found, total, confidence=confidence),
                         float(result.resolved[mine].mean())))  # fmt: skip
@@ -212,7 +220,7 @@ def recall_table(title: str, bins: Sequence[Bin]) -> Table:
          "yes" if b.follows else "no", f"{b.resolved:.3f}"]
         for b in bins
     ]  # fmt: skip
-    columns = ["from", "pairs", "candidates", "95 % interval", "curve", "curve of tokens", "in it",
+    columns = ["from", "pairs", "candidates", "95 % interval", "curve", "of shingles", "in it",
                "one removed"]  # fmt: skip
     return Table(title, columns, rows)
 
@@ -228,10 +236,15 @@ def collections(realdata: Path) -> dict[str, Truth]:
 def main(realdata: Path) -> None:
     """Print every table."""
     rows = []
-    for name, truth in collections(realdata).items():
+    for (name, truth), shingle in itertools.product(
+        collections(realdata).items(), ("tokens", "characters")
+    ):
         with tempfile.TemporaryDirectory() as folder:
-            result = run(truth, Path(folder))
-        if len(truth.pairs):
+            result = run(truth, Path(folder), shingle=shingle)
+        if len(truth.pairs) and shingle == "characters":
+            _show(recall_table(f"{name}, shingles of characters: by char5",
+                               recall_bins(truth, result, by="char5", of="char5")))  # fmt: skip
+        elif len(truth.pairs):
             for by in ("token5", "char5"):
                 bins = recall_bins(truth, result, by=by)
                 _show(recall_table(f"{name}: by {by}", bins))
@@ -240,8 +253,16 @@ def main(realdata: Path) -> None:
                 bins = recall_bins(truth, result, by="char5", inside=hanzi)
                 _show(recall_table(f"{name}, mostly hanzi: by char5", bins))
         bad, n, found = unlike(truth, result)
-        rows.append([name, len(truth.ids), n, bad, f"{bad / n:.2%}", f"{min(found):.3f}"])
-    columns = ["collection", "documents", "removed", "below 0.7", "share", "least alike"]
+        rows.append([name, shingle, len(truth.ids), n, bad, f"{bad / n:.2%}", f"{min(found):.3f}"])
+    columns = [
+        "collection",
+        "shingles",
+        "documents",
+        "removed",
+        "below 0.7",
+        "share",
+        "least alike",
+    ]
     _show(Table("removed against kept", columns, rows))
 
 

@@ -47,6 +47,21 @@ def test_of_hanzi_the_curve_holds_for_characters_too(found: dict[str, Found]) ->
         assert b.interval[0] <= b.by_measure <= b.interval[1], b
 
 
+@pytest.mark.parametrize("name", ["versions", "edited"])
+def test_shingles_of_characters_follow_the_curve_of_characters(
+    found: dict[str, Found], name: str, tmp_path: Path
+) -> None:
+    truth, _ = found[name]
+    result = run(truth, tmp_path, shingle="characters")
+    bins = recall_bins(truth, result, by="char5", of="char5", confidence=0.999)
+    assert sum(b.pairs for b in bins) > 2500
+    assert [b for b in bins if not b.follows] == []
+    at95 = recall_bins(truth, result, by="char5", of="char5")
+    assert sum(not b.follows for b in at95) <= 3
+    bad, n, _ = unlike(truth, result)
+    assert bad <= 0.02 * n
+
+
 def test_candidates_over_many_seeds_follow_the_curve(found: dict[str, Found]) -> None:
     # One seed gives correlated pairs; the mean over seeds shows a bias if there is one.
     truth, _ = found["versions"]

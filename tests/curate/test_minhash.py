@@ -23,7 +23,13 @@ from .duplicate_parts import (
 )
 from .duplicate_truth import likeness
 
-FEW: dict[str, Any] = {"shingle_tokens": 2, "permutations": 8, "seed": 1, "bands": 4}
+FEW: dict[str, Any] = {
+    "shingle": "tokens",
+    "shingle_tokens": 2,
+    "permutations": 8,
+    "seed": 1,
+    "bands": 4,
+}
 
 
 def linked_sets(texts: list[str], parameters: dict[str, Any]) -> set[frozenset[int]]:
@@ -111,7 +117,12 @@ def test_signatures_made_with_other_settings_are_refused(tmp_path: Path) -> None
     made, result = step(tmp_path / "s", minhash.signature_part, parts, SKETCH)
     assert result == {"rows": 1, "tokens": 32, "without_tokens": 0}
     signatures = made / "signatures.parquet"
-    for changed in ({"seed": 2}, {"shingle_tokens": 4}, {"permutations": 56}):
+    for changed in (
+        {"seed": 2},
+        {"shingle": "characters"},
+        {"shingle_tokens": 4},
+        {"permutations": 56},
+    ):
         with pytest.raises(DataError, match="made with other settings"):
             minhash.band_part([signatures], SKETCH | changed, tmp_path)
     np.save(tmp_path / "mask.npy", np.ones(2, np.bool_))
