@@ -88,9 +88,18 @@ def ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:
 
 def count_code(codes: Codes, bounds: Bounds, code: int) -> Counts:
     """How often a code point stands in every document, int64 ``[D]``."""
-    ends = np.concatenate([[0], np.cumsum(codes[bounds[0] : bounds[-1]] == code)])
-    found: Counts = np.diff(ends[bounds - bounds[0]])
+    found = np.zeros(len(bounds) - 1, np.int64)
+    _count_code(codes, bounds, code, found)
     return found
+
+
+@kernel
+def _count_code(codes: Codes, bounds: Bounds, code: int, counts: Counts) -> None:
+    for document in range(len(bounds) - 1):
+        n = 0
+        for i in range(bounds[document], bounds[document + 1]):
+            n += codes[i] == code
+        counts[document] = n
 
 
 def _c4_signals(cleaned: CleanedLines) -> dict[str, Column]:
