@@ -114,7 +114,9 @@ def available(environment: str, result: Result) -> bool:
     try:
         interpreter(environment)
     except (subprocess.CalledProcessError, OSError) as error:
-        result.notes.append(f"{environment} is left out, its environment cannot be made: {error}")
+        note = f"{environment} is left out, its environment cannot be made: {error}"
+        if note not in result.notes:
+            result.notes.append(note)
         return False
     return True
 
