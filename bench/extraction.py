@@ -107,20 +107,14 @@ def _sides(pages: list[bytes], lengths: dict[str, list[int]]) -> dict[str, Calla
     child = Extractor(options)
     decoded = [page.decode("utf-8", "replace") for page in pages]
 
-    def guarded(one: Callable[[bytes], str | None], page: bytes) -> int:
-        try:
-            return len(one(page) or "")
-        except Exception:  # a page that a side refuses counts as empty
-            return 0
-
-    def timed(name: str, one: Callable[[bytes], str | None]) -> Callable[[], float]:
+    def side(name: str, one: Callable[[bytes], str | None]) -> Callable[[], float]:
         def seconds() -> float:
             start = time.process_time()
-            lengths[name] = [guarded(one, page) for page in pages]
+            lengths[name] = [_length(one, page) for page in pages]
             return time.process_time() - start
 
         for page in pages[:10]:
-            guarded(one, page)
+            _length(one, page)
         return seconds
 
     def boxed() -> float:
@@ -130,13 +124,19 @@ def _sides(pages: list[bytes], lengths: dict[str, list[int]]) -> dict[str, Calla
 
     child.extract(decoded[:10])
     return {
-        OURS: timed(OURS, lambda page: extract(page, settings)[0]),
+        OURS: side(OURS, lambda page: extract(page, settings)[0]),
         BOXED: boxed,
-        DEFAULT: timed(DEFAULT, lambda page: trafilatura.extract(page, include_comments=False)),
-        FAST: timed(
-            FAST, lambda page: trafilatura.extract(page, include_comments=False, fast=True)
-        ),
+        DEFAULT: side(DEFAULT, lambda page: trafilatura.extract(page, include_comments=False)),
+        FAST: side(FAST, lambda page: trafilatura.extract(page, include_comments=False, fast=True)),
     }
+
+
+def _length(extract: Callable[[bytes], str | None], page: bytes) -> int:
+    """Characters of a page's text; a page that a side refuses counts as empty."""
+    try:
+        return len(extract(page) or "")
+    except Exception:
+        return 0
 
 
 def _one(language: str, name: str, pages: list[bytes], options: Options, result: Result) -> None:

@@ -7,14 +7,13 @@ verdicts agree is another bench (``verdicts``).
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from . import texts
-from .rounds import Claim, Options, Peer, Result, alternate, available, spread
+from .rounds import Claim, Options, Peer, Result, alternate, available, spread, timed
 
 MEGABYTES: Final = 3.0
 ROUNDS: Final = 3
@@ -71,28 +70,12 @@ def ours(
     from yanmo.curate.thresholds import Rules
 
     column, rules = pa.array(documents), Rules()
-    size = len(documents)
-    labels = {
-        "id": pa.array([str(i) for i in range(size)]),
-        "lang": pa.array([language] * size),
-        "lang_score": pa.array([1.0] * size),
-        "script": pa.array(["Hans" if language == "zh" else "Latn"] * size),
-    }
+    labels = _labels(language, len(documents))
     measured = measure(column)
 
     def judge(signals: dict[str, Any]) -> Any:
         table = {**labels, **{name: pa.array(values) for name, values in signals.items()}}
         return decide(pa.table(table), rules)
-
-    def timed(work: Callable[[], object]) -> Callable[[], float]:
-        work()
-
-        def seconds() -> float:
-            start = time.process_time()
-            work()
-            return time.process_time() - start
-
-        return seconds
 
     kept = {OURS: sum(judge(measured)["kept"].to_pylist())}
     sides = {
@@ -101,6 +84,19 @@ def ours(
         "yanmo, decide": timed(lambda: judge(measured)),
     }
     return sides, kept
+
+
+def _labels(language: str, count: int) -> dict[str, Any]:
+    """The columns beside the signals that decisions read."""
+    import pyarrow as pa
+
+    script = "Hans" if language == "zh" else "Latn"
+    return {
+        "id": pa.array([str(i) for i in range(count)]),
+        "lang": pa.array([language] * count),
+        "lang_score": pa.array([1.0] * count),
+        "script": pa.array([script] * count),
+    }
 
 
 def _report(

@@ -145,12 +145,7 @@ def _report(
                             len(others - left[name]), 100 * recall[name]])  # fmt: skip
         text = f"{language}: true pairs found by {name}"
         result.claims.append(Claim(text, recall[name], 0.95))
-    for name in (name for name in costs if name != "yanmo"):
-        text = f"{language}: near duplicates, times {name}"
-        result.claims.append(Claim(text, wall[name] / wall["yanmo"], 20))
-        text = f"{language}: peak memory of the tree by that of {name}"
-        share = _share(peak["yanmo"][0], peak[name][0])
-        result.claims.append(Claim(text, share, 1, at_most=True))
+    result.claims += _claims(language, wall, peak)
     result.data[language] = {
         "megabytes": workload.megabytes, "documents": len(workload.texts), "pairs": len(pairs),
         "true_pairs": len(true), "recall": recall, "left": {n: len(k) for n, k in left.items()},
@@ -161,6 +156,19 @@ def _report(
         f"{len(pairs)} planted pairs at Jaccard ≥ {TRUE}, {FILES} files, {workload.source}; "
         f"{len(costs['yanmo'])} rounds."
     )
+
+
+def _claims(
+    language: str, wall: dict[str, float], peak: dict[str, tuple[float | None, float]]
+) -> list[Claim]:
+    claims = []
+    for name in (name for name in wall if name != "yanmo"):
+        text = f"{language}: near duplicates, times {name}"
+        claims.append(Claim(text, wall[name] / wall["yanmo"], 20))
+        share = _share(peak["yanmo"][0], peak[name][0])
+        text = f"{language}: peak memory of the tree by that of {name}"
+        claims.append(Claim(text, share, 1, at_most=True))
+    return claims
 
 
 def _found(true: list[texts.Pair], kept: set[int]) -> float:

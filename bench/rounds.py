@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,18 @@ def alternate(sides: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[
             took[name].append(side())
             sys.stderr.write(f"  round {number + 1}/{rounds}  {name}: {took[name][-1]:.3f} s\n")
     return took
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """Do the work once to warm up; then a side that does it and says its processor seconds."""
+    work()
+
+    def seconds() -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    return seconds
 
 
 def available(environment: str, result: Result) -> bool:

@@ -7,14 +7,13 @@ imports, compilation, reading the texts and one warm-up call are outside.
 import math
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
 from . import texts
-from .rounds import Claim, Options, Peer, Result, alternate, available, spread
+from .rounds import Claim, Options, Peer, Result, alternate, available, spread, timed
 
 MEGABYTES: Final = 10.0
 ROUNDS: Final = 3
@@ -95,23 +94,9 @@ def ours(
     a, b = sketch.permutations(PERMUTATIONS, SEED)
     empty = np.full((len(documents), PERMUTATIONS), 0xFFFFFFFF, np.uint32)
 
-    def whole() -> None:
-        sketch.signatures(column, k=SHINGLE, count=PERMUTATIONS, seed=SEED)
-
-    def kernel() -> None:
-        sketch._minimise(hashes, bounds, a, b, empty.copy())
-
-    def timed(work: Callable[[], None]) -> Callable[[], float]:
-        work()
-
-        def seconds() -> float:
-            start = time.process_time()
-            work()
-            return time.process_time() - start
-
-        return seconds
-
-    return {"yanmo": timed(whole)}, {"yanmo, kernel hashes": timed(kernel)}
+    whole = timed(lambda: sketch.signatures(column, k=SHINGLE, count=PERMUTATIONS, seed=SEED))
+    kernel = timed(lambda: sketch._minimise(hashes, bounds, a, b, empty.copy()))
+    return {"yanmo": whole}, {"yanmo, kernel hashes": kernel}
 
 
 def _pairs(documents: list[str]) -> list[tuple[str, str]]:
