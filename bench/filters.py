@@ -15,7 +15,7 @@ from typing import Any, Final
 from . import texts
 from .rounds import Claim, Options, Peer, Result, alternate, available, spread, timed
 
-MEGABYTES: Final = 3.0
+MEGABYTES: Final = 2.5
 ROUNDS: Final = 3
 OURS: Final = "yanmo, measure and decide"
 CHAIN: Final = "datatrove, until the first drop"

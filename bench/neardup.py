@@ -19,7 +19,7 @@ from . import meter, texts
 from .environments import interpreter
 from .rounds import SCRIPTS, Claim, Options, Result, available, spread
 
-MEGABYTES: Final = {"zh": 100.0, "en": 25.0}
+MEGABYTES: Final = {"zh": 60.0, "en": 25.0}
 ROUNDS: Final = 2
 WORKERS: Final = 2
 FILES: Final = 4

@@ -15,7 +15,7 @@ from typing import Any, Final
 from . import texts
 from .rounds import Claim, Options, Peer, Result, alternate, available, spread, timed
 
-MEGABYTES: Final = 10.0
+MEGABYTES: Final = 8.0
 ROUNDS: Final = 3
 PAIRS: Final = 200
 SHINGLE, PERMUTATIONS, SEED = 5, 112, 1
