@@ -39,7 +39,6 @@ from .utf8 import Bounds, Bytes, chunks, text_buffer
 
 ACTIONS: Final = ("off", "mask", "replace", "drop")
 SAME: Final = "action"
-_DROP: Final = 3
 LABELS: Final = (
     "[EMAIL]", "[IP]", "[MOBILE]", "[LANDLINE]", "[ID_CARD]", "[BANK_CARD]", "[PLATE]", "[WECHAT]",
     "[QQ]",
@@ -257,18 +256,28 @@ def find(buffer: Bytes, offsets: Bounds) -> Marks:
     return find_numbers(buffer, offsets, _DIGIT_STARTS, marks)
 
 
+def _find_in(buffer: Bytes, offsets: Bounds, rows: npt.NDArray[np.int64]) -> Marks:
+    """As :func:`find`, in some of the documents only."""
+    bounds = np.concatenate(([0], np.cumsum(offsets[rows + 1] - offsets[rows])))
+    texts = [buffer[offsets[row] : offsets[row + 1]] for row in rows.tolist()]
+    hits = find(np.concatenate(texts), bounds)
+    hits[:, 1:3] += (offsets[rows] - bounds[:-1])[hits[:, 0]][:, None]
+    hits[:, 0] = rows[hits[:, 0]]
+    return hits
+
+
 def _settle(
     buffer: Bytes, offsets: Bounds, options: PiiOptions, counts: npt.NDArray[np.int64]
 ) -> tuple[Bytes, Bounds, Marks, list[bytes]]:
-    """Rewrite until nothing is found: what is dropped may have stood between cue and number."""
+    """Rewrite until nothing is found: a number may be free, or follow its cue, only afterwards."""
     actions = options.actions()
     labels = np.frombuffer("".join(LABELS).encode(), np.uint8)
     cuts = np.cumsum([0, *map(len, LABELS)], dtype=np.int64)
     back: list[Callable[[Marks], Marks]] = []
     everything: list[Marks] = []
     values: list[bytes] = []
+    hits = find(buffer, offsets)
     while True:
-        hits = find(buffer, offsets)
         hits = hits[actions[hits[:, 3]] > 0]
         everything.append(hits)
         values += [buffer[start:end].tobytes() for _, start, end, _ in hits.tolist()]
@@ -278,8 +287,7 @@ def _settle(
             break
         buffer, offsets, moved = rewrite(buffer, offsets, hits, actions, labels, cuts, counts)
         back.append(_Back(hits, moved))
-        if not (actions == _DROP).any():  # stars and labels are never found
-            break
+        hits = _find_in(buffer, offsets, np.unique(hits[:, 0]))
     found = np.concatenate(everything)
     order = np.lexsort((found[:, 1], found[:, 0]))
     return buffer, offsets, found[order], [values[k] for k in order]

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.curate import pii
 from yanmo.curate.pii import ACTIONS, LABELS, TYPES, PiiOptions, mask, mask_part
+from yanmo.curate.pii_rewrite import character_spans
+from yanmo.curate.utf8 import text_buffer
 from yanmo.documents import SCHEMA
 from yanmo.errors import RecipeError
 from yanmo.recipe import from_table, load, to_table
@@ -167,7 +170,9 @@ TEXT = st.lists(PIECES, max_size=6).map("".join)
 @given(texts=st.lists(TEXT, min_size=1, max_size=4))
 def test_finds_what_the_definitions_find(texts: list[str]) -> None:
     found: list[list[slow_pii.Found]] = [[] for _ in texts]
-    for row, start, end, kind in mask(pa.array(texts, pa.large_string()), REPLACE).spans.tolist():
+    buffer, offsets = text_buffer(pa.array(texts, pa.large_string()))
+    spans = character_spans(buffer, offsets, pii.find(buffer, offsets))
+    for row, start, end, kind in spans.tolist():
         found[row].append((TYPES[kind], start, end))
     assert found == [slow_pii.find(text) for text in texts]
 
@@ -244,6 +249,25 @@ def test_what_dropping_brings_together_is_found_where_it_was() -> None:
     assert masked.text.to_pylist() == ["前", "墨😀QQ：a@b.cn12345678，QQ： "]
     spans = [(TYPES[kind], text[start:end]) for _, start, end, kind in masked.spans.tolist()]
     assert spans == [("email", "a@b.cn"), ("qq", "12345678")]
+
+
+def test_what_is_found_frees_what_stands_beside_it() -> None:
+    texts = [
+        "li@a.cn/13800138000",
+        "京A12345-13800138000",
+        "li@a.cn１３８００１３８０００",
+        "墨",
+        "粤B12345+li@a.cn",
+    ]
+    masked = mask(pa.array(texts, pa.large_string()), REPLACE)
+    assert masked.text.to_pylist() == [
+        "[EMAIL]/[MOBILE]", "[PLATE]-[MOBILE]", "[EMAIL][MOBILE]", "墨", "[PLATE]+[EMAIL]",
+    ]  # fmt: skip
+    spans = [texts[row][start:end] for row, start, end, _ in masked.spans.tolist()]
+    assert spans == [
+        "li@a.cn", "13800138000", "京A12345", "13800138000", "li@a.cn", "１３８００１３８０００",
+        "粤B12345", "li@a.cn",
+    ]  # fmt: skip
 
 
 def test_hashes_say_who_is_the_same_and_not_who_it_is() -> None:
