@@ -166,7 +166,7 @@ def run(
     workers: int | Workers = 1,
     watcher: Watcher | None = None,
 ) -> list[Done]:
-    """Run tasks, in this process or in a pool of spawned ones; results in the order of the tasks.
+    """Run tasks, in this process or in a pool of others; results in the order of the tasks.
 
     Tasks whose key is in the cache are not run. A dead worker is replaced and its task retried;
     after the first task that fails for good the others still running are awaited and kept, so that
@@ -191,9 +191,9 @@ def run(
             if watcher:
                 watcher.advance(1)
     todo = [(index, tasks[index]) for index in missing]
-    if workers.count == 1 or len(todo) == 1:
+    if workers.count == 1 or (len(todo) == 1 and not workers.started):
         for index, task in todo:
-            done[index] = _execute(task, cache)
+            done[index] = _execute(task, _folder(task, cache), cache)
             if watcher:
                 watcher.advance(1)
     elif todo:
@@ -240,7 +240,8 @@ def _attempt(
     futures: dict[concurrent.futures.Future[Done], int] = {}
     for index, task in todo:
         try:
-            futures[workers.submit(_execute, task, cache)] = index
+            # The key is made here: a worker would read all sources again for it.
+            futures[workers.submit(_execute, task, _folder(task, cache), cache)] = index
         except BrokenProcessPool as error:  # a worker died while tasks were handed out
             failures[index] = error
     for future in concurrent.futures.as_completed(futures):
@@ -293,8 +294,7 @@ def _lookup(task: Task, cache: Path) -> Done | None:
     return Done(task, folder, stored["result"], stored["files"], True, 0.0)
 
 
-def _execute(task: Task, cache: Path) -> Done:
-    folder = _folder(task, cache)
+def _execute(task: Task, folder: Path, cache: Path) -> Done:
     work = cache / "tmp" / f"{folder.name}.{os.getpid()}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

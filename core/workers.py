@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,31 +14,43 @@ R = TypeVar("R")
 
 
 class Workers:
-    """A pool of spawned processes that lives across calls of :func:`yanmo.tasks.run`.
+    """A pool of processes that lives across calls of :func:`yanmo.tasks.run`.
 
     A step of a run has few tasks and there are a dozen steps; starting the processes anew for each
     (imports, compiled kernels) took longer than the work. The pool starts with the first task and
     is made again after a worker died. A context manager.
 
+    Workers are forked by a server that has done nothing but import ``preload``, never by this
+    process: a forked child of a process that ran threads can hang. What is preloaded is paid for
+    once and its memory is shared. Where there is no fork they are spawned.
+
     Args:
         count: processes; with 1 everything runs in this process.
+        preload: modules for the server to import before it forks; they start no thread.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, preload: Sequence[str] = ()) -> None:
         self.count = count
+        self.preload = list(preload)
         self._pool: futures.ProcessPoolExecutor | None = None
         self._others: set[multiprocessing.process.BaseProcess] = set()
 
     def pool(self) -> futures.ProcessPoolExecutor:
         """The running pool."""
         if self._pool is None:
-            # Spawned, not forked: a forked child of a process that ran threaded kernels can hang.
-            context = multiprocessing.get_context("spawn")
+            forks = "forkserver" in multiprocessing.get_all_start_methods()
+            context = multiprocessing.get_context("forkserver" if forks else "spawn")
+            context.set_forkserver_preload(self.preload)
             self._others = set(multiprocessing.active_children())
             self._pool = futures.ProcessPoolExecutor(
                 self.count, mp_context=context, initializer=_born
             )
         return self._pool
+
+    @property
+    def started(self) -> bool:
+        """Whether there are processes to hand a task to."""
+        return self._pool is not None
 
     def submit(self, call: Callable[..., R], *arguments: Any) -> "futures.Future[R]":
         """Hand a call to the pool; the processes that it takes are started here."""

@@ -138,7 +138,7 @@ def filter_(**options: Any) -> None:
 @verify_option
 def dedup(verify_duplicates: bool, **options: Any) -> None:
     """Look for exact and near duplicates, without applying the rules."""
-    _run(options, "decide=false", *_verify(verify_duplicates))
+    _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates))
 
 
 @group.command()

@@ -161,8 +161,10 @@ def routes(signals: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
     """
     lang, script = _flat(signals["lang"]), _flat(signals["script"])
     chinese = _is_in(lang, CHINESE) | (_is_null(lang) & _is_in(script, ("Hans", "Hant")))
-    latin, hanzi = (_numbers(signals[f"{name}_fraction"]) for name in ("latin", "hanzi"))
-    mixed = chinese & (_is_in(script, ("mixed",)) | (latin > hanzi))
+    mixed = chinese & _is_in(script, ("mixed",))
+    if "latin_fraction" in signals.schema.names:  # else nothing was measured, and no rule is on
+        latin, hanzi = (_numbers(signals[f"{name}_fraction"]) for name in ("latin", "hanzi"))
+        mixed |= chinese & (latin > hanzi)
     route = np.zeros(len(lang), np.int64)
     for name, chosen in (
         ("en", _is_in(lang, ("en",))),

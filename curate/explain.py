@@ -42,7 +42,7 @@ def _route(signals: Mapping[str, Any]) -> str:
 
     kinds = {"lang": pa.string(), "script": pa.string(), "latin_fraction": pa.float64(),
              "hanzi_fraction": pa.float64()}  # fmt: skip
-    row = {name: pa.array([signals[name]], kind) for name, kind in kinds.items()}
+    row = {name: pa.array([signals.get(name)], kind) for name, kind in kinds.items()}
     return ROUTES[int(routes(pa.table(row))[0])]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from yanmo.documents import PartWriter, iterate
@@ -107,6 +108,10 @@ def measure(texts: pa.Array, settings: Measure | None = None) -> dict[str, npt.N
     """
     settings = settings or Measure()
     buffer, offsets = text_buffer(texts)
+    hashes = dict(zip(TEXT_HASH, text_hashes(buffer, offsets), strict=True))
+    if not settings.always:
+        n_chars = pc.utf8_length(texts.fill_null("")).to_numpy().astype(np.int64)
+        return {"n_chars": n_chars, "n_bytes": np.diff(offsets)} | hashes
     pieces = [
         _measure_chunk(buffer, offsets[rows.start : rows.stop + 1], settings)
         for rows in chunks(offsets)
@@ -115,7 +120,7 @@ def measure(texts: pa.Array, settings: Measure | None = None) -> dict[str, npt.N
         signal.name: np.concatenate([piece[signal.name] for piece in pieces])
         for signal in settings.signals()
     }
-    return result | dict(zip(TEXT_HASH, text_hashes(buffer, offsets), strict=True))
+    return result | hashes
 
 
 def text_hashes(

@@ -32,6 +32,7 @@ from .split import ingest
 from .verify_duplicates import VERIFY_NAME, said
 
 CACHE_BYTES: Final = 200 << 30
+PRELOAD: Final = "yanmo.curate.preload"
 
 
 @dataclass
@@ -99,7 +100,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
 
     start = time.monotonic()
     groups = find_inputs(settings, out)
-    with exclusive(out / CACHE_NAME), Workers(workers) as pool:
+    with exclusive(out / CACHE_NAME), Workers(workers, preload=[PRELOAD]) as pool:
         progress = Progress(out / CACHE_NAME, pool, quiet)
         identities = Identities(progress.cache / "identities.json", rehash=rehash)
         steps = run_steps(groups, settings, progress, identities)
@@ -151,7 +152,7 @@ def _clean(part: Input, settings: CurateRecipe) -> Task:
 
 
 def _measure(done: Done, settings: CurateRecipe) -> Task:
-    parameters = {"measure": recipe.to_table(settings.measure)}
+    parameters = {"measure": recipe.to_table(settings.active_measure())}
     part = done.input("documents.parquet")
     return Task("measure", "yanmo.curate.measure:measure_part", (part,), parameters)
 

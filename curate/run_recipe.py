@@ -1,6 +1,6 @@
 """The recipe of a run: all that changes its results, in one frozen dataclass."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from yanmo.errors import RecipeError, UsageError
@@ -126,8 +126,13 @@ class CurateRecipe:
         if self.decide and self.rules.published != PublishedThresholds():
             from .decide import check_measured
 
-            measured = {signal.name for signal in self.measure.signals()} | {"lang_score"}
+            measured = {s.name for s in self.active_measure().signals()} | {"lang_score"}
             check_measured(self.rules, measured)
+
+    def active_measure(self) -> Measure:
+        """What is measured: all that was asked for, by the recipe itself, rules or the policy."""
+        asked = self.decide or field_of(self.duplicates.keep) is not None
+        return replace(self.measure, always=self.measure.always or asked)
 
     def active_rules(self) -> Rules:
         """The rules as they act: none where ``decide`` is off."""

@@ -13,6 +13,9 @@ from yanmo.recipe import setting
 STOP_WORDS_ZH: Final = "的年在月是和日了於·為有被人中为他與後也而由"
 """Source: FineWeb-2, ``cmn_Hani``."""
 
+SIZES: Final = ("n_chars", "n_bytes")
+"""The signals that are measured in any case."""
+
 TEXT_HASH: Final = ("text_hash_hi", "text_hash_lo")
 """Columns of the 128-bit XXH3 of the UTF-8 bytes of the text, upper and lower half. Two different
 texts among 10⁹ have one hash with a chance of 1.5e-21."""
@@ -26,6 +29,11 @@ MAX_NGRAM_WORDS: Final = 1 << 20
 class Measure:
     """What can be set about measuring (thresholds are set where the deciding is)."""
 
+    always: bool = setting(
+        True,
+        help="measure the signals of every document; off measures them only where rules or the "
+        "keep policy ask for them, and else the sizes and the hash of the text",
+    )
     short_line_chars: int = setting(
         30,
         low=0,
@@ -47,6 +55,8 @@ class Measure:
 
     def signals(self) -> tuple["Signal", ...]:
         """What these settings measure, in the order of the columns."""
+        if not self.always:
+            return tuple(signal for signal in SIGNALS if signal.name in SIZES)
         lines = PUBLISHED_LINES if self.published_en or self.published_zh else ()
         return (
             *SIGNALS,

@@ -189,3 +189,13 @@ def test_every_signal_says_what_and_after_whom() -> None:
 def test_real_texts_equal_the_oracle(realdata: Path, name: str) -> None:
     with open_input(realdata / "text" / f"{name}.jsonl.zst") as stream:
         check([json.loads(line)["text"][:20_000] for line in islice(stream, 8)])
+
+
+def test_without_signals_sizes_and_hashes_are_the_same() -> None:
+    texts = pa.array(FIXTURES, pa.large_string())
+    full, few = measure(texts), measure(texts, Measure(always=False))
+    assert list(few) == ["n_chars", "n_bytes", *TEXT_HASH]
+    assert schema(Measure(always=False)).names == ["id", "lang", "lang_score", "script", *few]
+    for name, values in few.items():
+        assert values.dtype == full[name].dtype
+        assert (values == full[name]).all()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from yanmo.curate.discover import InputSpec
@@ -203,3 +204,20 @@ def test_why_and_report_through_the_command(corpus: Path, tmp_path: Path) -> Non
     missing = subprocess.run([*command[:-1], "zzz"], capture_output=True, text=True, check=False)
     assert missing.returncode == 1
     assert "no document with this id" in missing.stderr
+
+
+def test_duplicates_alone_measure_no_signal_unless_asked(corpus: Path, tmp_path: Path) -> None:
+    lean, full = tmp_path / "lean", tmp_path / "full"
+    command = [sys.executable, "-m", "yanmo", "curate", "dedup", str(corpus), "-q", "--out"]
+    subprocess.run([*command, str(lean)], check=True, capture_output=True)
+    subprocess.run([*command, str(full), "--set", "duplicates.keep=highest:n_words"],
+                   check=True, capture_output=True)  # fmt: skip
+    names = [pq.read_schema(next((run / "signals").iterdir())).names for run in (lean, full)]
+    assert "n_words" not in names[0]
+    assert "n_words" in names[1]
+    for run in (lean, full):
+        removed = pq.read_table(run / "dropped")
+        assert set(removed["rule"].to_pylist()) == {"exact_duplicate", "near_duplicate"}
+        why = [sys.executable, "-m", "yanmo", "curate", "why", str(run), removed["id"][0].as_py()]
+        told = subprocess.run(why, check=True, capture_output=True, text=True).stdout
+        assert "duplicate" in told
