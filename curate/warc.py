@@ -197,7 +197,7 @@ def _long_record(window: Window, books: Books, header: bytes, total: int) -> Ite
     length = window.offset - start
     if why is not None:
         books.found()
-        books.quarantine(start, length, head, why)
+        books.quarantine(start, length, head[:length], why)
     else:
         yield Frame(start, length, header, head[len(header) :], whole=False)
 

@@ -4,7 +4,9 @@ import gzip
 import io
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.curate import spool, streams
+from yanmo.curate import split, spool, streams, warc
 from yanmo.curate.discover import InputSpec, discover
 from yanmo.curate.options import ReadOptions
 from yanmo.curate.run_recipe import CurateRecipe
 from yanmo.curate.split import ingest
 from yanmo.errors import LedgerError
-from yanmo.tasks import Identities
+from yanmo.tasks import Done, Identities, Task
 
 from .splitting import Reading, here, read
 from .test_read_properties import EDIT, EXAMPLES, edited
@@ -289,3 +291,30 @@ def test_a_file_that_grows_is_told(tmp_path: Path) -> None:
     identities = Identities(tmp_path / "identities.json")
     with here() as run, pytest.raises(LedgerError, match="bytes when it was found"):
         ingest([group], options, tmp_path, identities, run=run)
+
+
+@few
+@given(changes=st.lists(EDIT, max_size=4), step=STEPS, size=st.integers(100, 4000))
+def test_warc_is_read_no_further_than_it_must(changes: Changes, step: int, size: int) -> None:
+    """With small limits, most tasks are given a few pieces of the content, and these suffice."""
+    long = wet(TEXT * 200) + record(TEXT * 90 + wet(), kind="conversion", length=5000)
+    data = edited((WARC + long) * 4, changes, 1.0)
+    small = {"SCAN_BYTES": 512, "MAX_HEADER": 400, "CHECKSUM_BYTES": 64}
+    asked: list[Task] = []
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        for module, (name, value) in product((split, warc), small.items()):
+            patch.setattr(module, name, value)
+        path = Path(folder, "a.warc.gz")
+        path.write_bytes(gzipped(data, size))
+        with here() as plain:
+
+            def run(tasks: Sequence[Task]) -> list[Done]:
+                asked.extend(tasks)
+                return plain(tasks)
+
+            cut = read(path, step, run=run, **SMALL)
+            whole = read(path, None, **SMALL)
+    assert cut.same(whole)
+    given_pieces = [len(task.inputs) for task in asked if task.step == "ingest"]
+    (framing,) = (task for task in asked if "max_record_bytes" in task.parameters)
+    assert step > 600 or min(given_pieces) < len(framing.inputs)
