@@ -294,7 +294,7 @@ def test_a_file_that_grows_is_told(tmp_path: Path) -> None:
 
 
 @few
-@given(changes=st.lists(EDIT, max_size=4), step=STEPS, size=st.integers(100, 4000))
+@given(changes=st.lists(EDIT, max_size=4), step=st.integers(300, 1200), size=st.integers(400, 4000))
 def test_warc_is_read_no_further_than_it_must(changes: Changes, step: int, size: int) -> None:
     """With small limits, most tasks are given a few pieces of the content, and these suffice."""
     long = wet(TEXT * 200) + record(TEXT * 90 + wet(), kind="conversion", length=5000)
