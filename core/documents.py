@@ -163,7 +163,7 @@ def part_paths(path: str | Path) -> list[Path]:
 
 
 def iterate(
-    paths: Sequence[Path], *, columns: Sequence[str] | None = None, batch_rows: int = 8192
+    paths: Sequence[Path], *, columns: Sequence[str] | None = None, batch_rows: int = ROW_GROUP_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """Read parts batch by batch, in order, with memory bounded by a batch.
 

@@ -31,6 +31,7 @@ from typing import Any, Final, Protocol
 
 from yanmo.errors import DataError, YanmoError
 from yanmo.files import sha256_file, sha256_json, sync_tree, write_json
+from yanmo.memory import give_back
 from yanmo.workers import Workers
 
 RESULT: Final = "result.json"
@@ -93,7 +94,7 @@ class Watcher(Protocol):
 # Modules that change no result: an edit there redoes nothing.
 NEUTRAL: Final = frozenset(
     f"yanmo.{name}"
-    for name in ("errors", "options", "progress", "report", "charts", "tasks", "workers")
+    for name in ("errors", "memory", "options", "progress", "report", "charts", "tasks", "workers")
 )
 
 
@@ -321,6 +322,7 @@ def _execute(task: Task, folder: Path, cache: Path) -> Done:
         raise DataError(f"the step '{task.step}' failed: {error}", where=_where(task)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        give_back()
     # What comes back in this run is read the way a cached result would be: through JSON.
     result = json.loads(json.dumps(result))
     return Done(task, folder, result, files, False, time.monotonic() - start)

@@ -78,6 +78,21 @@ class Workers:
         self.stop(now=error is not None)
 
 
+def start_server(preload: Sequence[str]) -> None:
+    """Start the server that will fork the workers, and do not wait: it loads while we do.
+
+    Args:
+        preload: as :class:`Workers` will be given.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return
+    from multiprocessing import forkserver
+
+    multiprocessing.set_forkserver_preload(list(preload))
+    with _sheltered():
+        forkserver.ensure_running()
+
+
 @contextlib.contextmanager
 def _sheltered() -> Iterator[None]:
     """Processes started here do not see Ctrl-C (we end them), from their first instruction on.

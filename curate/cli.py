@@ -85,6 +85,12 @@ def _run(options: dict[str, Any], *forced: str) -> None:
         told = "# Would read {files} files with {bytes} bytes in {tasks} tasks; {ignored} ignored."
         emit(found, as_json=options["as_json"], text=f"{dumps(settings)}\n{told.format(**found)}")
         return
+    if options["workers"] > 1:
+        from yanmo.workers import start_server
+
+        from . import PRELOAD
+
+        start_server([PRELOAD])
     from .pipeline import run_recipe
 
     result = run_recipe(settings, options["out"], workers=options["workers"],

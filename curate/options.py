@@ -27,7 +27,7 @@ class ReadOptions:
     )
     batch_rows: int = setting(2048, low=1, high=1 << 20, help="Most pages held at once.")
     batch_bytes: int = setting(
-        32 << 20, low=1 << 10, high=1 << 31, help="Most bytes of pages held at once."
+        8 << 20, low=1 << 10, high=1 << 31, help="Most bytes of pages held at once."
     )
     group_bytes: int = setting(
         64 << 20, low=1, high=1 << 40, help="Small files are read in groups of so many bytes."

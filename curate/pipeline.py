@@ -21,6 +21,7 @@ from yanmo.files import atomic_write, exclusive, write_json
 from yanmo.progress import track
 from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 
+from . import PRELOAD
 from .balance import Balance
 from .budget import check_budget
 from .discover import InputGroup
@@ -32,7 +33,6 @@ from .split import ingest
 from .verify_duplicates import VERIFY_NAME, said
 
 CACHE_BYTES: Final = 200 << 30
-PRELOAD: Final = "yanmo.curate.preload"
 
 
 @dataclass
