@@ -2,7 +2,7 @@
 
 Three sets, read from the archives of ``$YANMO_REALDATA/html``; none of their text is committed:
 
-- ``articles``: article-extraction-benchmark, news in English and others, with the gold text of each;
+- ``articles``: article-extraction-benchmark: news, most of it English, with the gold text of each;
 - ``snippets``: trafilatura's own set, German, English and other pages of every kind, with snippets
   that must and must not come out.
 - ``chinese``: Chinese news pages. Which paragraphs are the article was decided by looking at each
