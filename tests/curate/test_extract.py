@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from yanmo.curate.extract import BATCH_BYTES, BATCH_PAGES, Extracted, ExtractOptions, Extractor
-from yanmo.errors import MissingDependency
+from yanmo.errors import MissingDependency, UsageError
 
 # An extractor that does to the child what bad pages do, for real.
 HOSTILE = """
@@ -104,10 +104,19 @@ def test_main_content(extractor: Extractor) -> None:
 
 
 def test_options_reach_the_child() -> None:
-    with Extractor(ExtractOptions(alt_texts=True, list_bullets=True)) as extractor:
+    options = ExtractOptions(extractor="resiliparse", alt_texts=True, list_bullets=True)
+    with Extractor(options) as extractor:
         (page,) = extractor.extract([NEWS])
     assert "图片说明文字" in page.text
     assert f"• {ITEM}" in page.text
+    with Extractor(ExtractOptions(list_bullets=True)) as extractor:
+        (page,) = extractor.extract([NEWS])
+    assert f"• {ITEM}" in page.text
+
+
+def test_alternative_texts_are_resiliparse_s() -> None:
+    with pytest.raises(UsageError, match=r"alt_texts.*got 'blocks'.*resiliparse"):
+        ExtractOptions(alt_texts=True)
 
 
 def test_preformatted_text_keeps_its_indentation(extractor: Extractor) -> None:
@@ -132,8 +141,9 @@ def test_empty_pages(extractor: Extractor) -> None:
     assert (results[1].text, results[1].title) == ("", "t")
 
 
-def test_budgets_decide_exactly() -> None:
-    options = ExtractOptions(max_page_bytes=5000, max_nodes=200, max_depth=50)
+@pytest.mark.parametrize("name", ["blocks", "resiliparse"])
+def test_budgets_decide_exactly(name: str) -> None:
+    options = ExtractOptions(extractor=name, max_page_bytes=5000, max_nodes=200, max_depth=50)
     deep = "<html><body>" + "<div>" * 48 + "x" * 300 + "</div>" * 48
     # html, head and body are elements too
     flat = "<html><head></head><body>" + "<p>x</p>" * 197
