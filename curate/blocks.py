@@ -65,7 +65,7 @@ WORDS: Final = {
     SIDE: "sidebar* side aside widget* rail complementary",
     COMMENT: "comment* disqus respond replies reply pinglun",
     RELATED: "related* recommend* recirc* popular trending outbrain taboola similar latest "
-    "tuijian xiangguan hot rank ranking readmore upnext prevnext more mostread",
+    "tuijian xiangguan hot rank ranking readmore upnext prevnext mostread",
     SHARE: "share* sharing social* sns fenxiang follow addthis addtoany bdsharebuttonbox",
     AD: "ad ads advert* adsense sponsor* promo promos promotion* banner* cookie* consent gdpr "
     "popup* modal overlay login signup signin subscribe* subscription newsletter* paywall dialog "
@@ -88,10 +88,10 @@ _LEAVES: Final = (
     HEADINGS | 1 << PARAGRAPH | 1 << ITEM | 1 << PRE | 1 << QUOTE | 1 << TERM
 )  # fmt: skip
 
-DESCEND: Final = 0.8
+DESCEND: Final = 0.9
 """The container's child takes over if it holds this share of the prose."""
 
-CUE_SHARE: Final = 0.25
+CUE_SHARE: Final = 0.4
 """… or this share, if the only headline is in it, too."""
 
 WRAPS: Final = 0.5
@@ -144,8 +144,10 @@ def _inherit(elements: Rows, plain: Floats, top: int, allowed: int, tags: bool) 
         own = elements[e, HINTS] & allowed
         if tag == BODY:
             own = 0
+        elif tag in (ARTICLE, MAIN):  # class="post tag-budget author-li" tells what it is about
+            own &= COMMENT | HIDDEN
         if plain[e] >= WRAPS * plain[top]:
-            own &= ~_MILD
+            own &= ~_MILD if top == 0 else COMMENT | HIDDEN
         if tag == PARAGRAPH and plain[e] >= 80:
             own &= HIDDEN
         if tags and (_ALWAYS_BAD >> tag) & 1:
@@ -287,7 +289,7 @@ def _add_lead(  # noqa: PLR0913
         if e >= here:
             break
         weight, linked = blocks[b, WEIGHT], blocks[b, LINKED]
-        leaf = (_LEAVES >> elements[e, TAG]) & 1
+        leaf = (_LEAVES >> elements[e, TAG]) & 1 or weight >= 120
         if leaf and outer[e] == 0 and value[b] > 0 and weight >= 60 and linked * 5 < weight:
             keep[b] = PROSE
 
