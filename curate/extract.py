@@ -49,8 +49,8 @@ class ExtractOptions:
     extractor: str = setting(
         "blocks",
         choices=("blocks", "resiliparse", "trafilatura"),
-        help="blocks is as clean as trafilatura at about 10 times its speed; resiliparse is a "
-        "little faster and keeps more boilerplate.",
+        help="blocks is as clean as trafilatura at about 10 times its speed; resiliparse keeps "
+        "more boilerplate.",
     )
     list_bullets: bool = setting(False, help="Keep bullets and numbers of list items.")
     alt_texts: bool = setting(
