@@ -16,6 +16,7 @@ from yanmo.report import Page, Table, show
 
 from .duplicates_report import duplicates_section
 from .language import NO_MODEL
+from .run_samples import samples
 from .run_search import search_markup
 from .run_signals import signal_charts
 from .runfolder import open_run
@@ -53,7 +54,7 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     _rule_section(page, run, funnel, counts.get("thresholds", {}))
     duplicates_section(page, run)
     _source_section(page, documents, dropped)
-    _kept_section(page, documents)
+    _kept_section(page, run / "documents")
     _ledger_section(page, funnel)
     _cost_section(page, counts.get("seconds", {}))
     path = run / "report.html"
@@ -107,14 +108,13 @@ def _rule_section(
     page.add_table(Table("", columns, rows))
     page.add_text("Open a rule to see its signal, where its threshold cuts, and documents.")
     charts = signal_charts(run, {rule: cuts[rule] for rule, _ in counts if rule in cuts})
-    dropped = _scan(run / "dropped")
+    shown = samples(run / "dropped", count=SAMPLES, by="rule")
     for rule, count in counts:
-        # Equal ids sort equally everywhere: the sample is the same on every machine.
-        sample = dropped.filter(pl.col("rule") == rule).sort("id").head(SAMPLES).collect()
-        with page.fold(f"{rule}: {sample.height} of {show(count)}"):
+        rows_shown = shown.get(rule, [])
+        with page.fold(f"{rule}: {len(rows_shown)} of {show(count)}"):
             if rule in charts:
                 page.add_grid(charts[rule])
-            for row in sample.iter_rows(named=True):
+            for row in rows_shown:
                 text = "(text not kept)" if row["text"] is None else row["text"]
                 page.add_details(_headline(row), text[:PREVIEW_CHARS])
 
@@ -172,9 +172,9 @@ def _largest(page: Page, documents: pl.LazyFrame, keys: list[str], title: str) -
     page.add_table(Table(title, columns, rows))
 
 
-def _kept_section(page: Page, documents: pl.LazyFrame) -> None:
+def _kept_section(page: Page, documents: Path) -> None:
     page.add_heading("Kept, a sample", anchor="sample")
-    for row in documents.sort("id").head(4 * SAMPLES).collect().iter_rows(named=True):
+    for row in samples(documents, count=4 * SAMPLES).get("", []):
         place = f"{row['url'] or row['origin']} [{row['id']}]"
         head = f"{place} · {row['lang']} · {show(row['n_chars'])} characters"
         page.add_details(head, row["text"][:PREVIEW_CHARS])

@@ -50,7 +50,7 @@ def main() -> None:
     _limit(options["memory_mb"] << 20)
     try:
         extract = _load(options["function"])
-        extract(b"<p>a", options)  # loads what is loaded late: no page pays for it with its deadline
+        extract(b"<p>a", options)  # loads what is loaded late: no page pays for it
     except Exception as error:
         _answer(answers, FAILED, "", "", f"{type(error).__name__}: {error}")
         return
