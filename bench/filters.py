@@ -7,6 +7,7 @@ verdicts agree is another bench (``verdicts``).
 
 import statistics
 import tempfile
+import tomllib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,9 @@ from .rounds import Claim, Options, Peer, Result, alternate, available, spread, 
 MEGABYTES: Final = 2.5
 ROUNDS: Final = 3
 OURS: Final = "yanmo, measure and decide"
+SAME: Final = "yanmo, published recipe"
+RECIPES: Final = {"en": "fineweb-en", "zh": "fineweb2-zh"}
+"""Whose verdicts are datatrove's own (all of 2 000 English documents; docs/recipes.md)."""
 CHAIN: Final = "datatrove, until the first drop"
 EACH: Final = "datatrove, every filter"
 
@@ -32,6 +36,8 @@ def run(options: Options) -> Result:
         "MB/s: median over rounds of UTF-8 bytes of text by processor seconds; A B A B …; one "
         "warm-up outside; objects and columns are made before.",
         "Ours computes every signal of the signal table; these four rule sets need a part of them.",
+        f"'{SAME}' (fineweb-en, fineweb2-zh) adds what datatrove's filters measure in their own "
+        "way, token by token as spaCy cuts, and gives datatrove's verdicts (docs/recipes.md).",
     ]
     for language in options.languages:
         _language(language, options, result)
@@ -66,8 +72,11 @@ def ours(
     import pyarrow as pa
 
     from yanmo.curate.decide import decide
+    from yanmo.curate.init_recipe import published
     from yanmo.curate.measure import measure
+    from yanmo.curate.run_recipe import CurateRecipe
     from yanmo.curate.thresholds import Rules
+    from yanmo.recipe import from_table
 
     column, rules = pa.array(documents), Rules()
     labels = _labels(language, len(documents))
@@ -77,9 +86,22 @@ def ours(
         table = {**labels, **{name: pa.array(values) for name, values in signals.items()}}
         return decide(pa.table(table), rules)
 
-    kept = {OURS: sum(judge(measured)["kept"].to_pylist())}
+    recipe = from_table(
+        CurateRecipe, tomllib.loads(published(RECIPES[language])), where=RECIPES[language]
+    )
+
+    def judge_published() -> Any:
+        signals = measure(column, recipe.active_measure())
+        table = {**labels, **{name: pa.array(values) for name, values in signals.items()}}
+        return decide(pa.table(table), recipe.active_rules())
+
+    kept = {
+        OURS: sum(judge(measured)["kept"].to_pylist()),
+        SAME: sum(judge_published()["kept"].to_pylist()),
+    }
     sides = {
         OURS: timed(lambda: judge(measure(column))),
+        SAME: timed(judge_published),
         "yanmo, measure": timed(lambda: measure(column)),
         "yanmo, decide": timed(lambda: judge(measured)),
     }
@@ -112,6 +134,8 @@ def _report(
     if CHAIN in median:
         text = f"{language}: rules, times datatrove"
         result.claims.append(Claim(text, median[CHAIN] / median[OURS], 50))
+        text = f"{language}: rules with datatrove's own verdicts, times datatrove"
+        result.claims.append(Claim(text, median[CHAIN] / median[SAME], 50))
     rate = megabytes / median["yanmo, measure"]
     result.claims.append(Claim(f"{language}: measuring, MB/s a core", rate, 20))
     result.data[language] = {"megabytes": megabytes, "documents": count, "seconds": took,

@@ -308,7 +308,13 @@ def _cut_tokens(  # noqa: C901
     starts = np.empty(bounds[documents] - bounds[0], np.int64)  # a token has a character or more
     ends = np.empty(bounds[documents] - bounds[0], np.int64)
     token_bounds = np.zeros(documents + 1, np.int64)
-    behind = np.empty(64, np.int64)  # lengths of what is cut off behind, outermost first
+    longest = run = 0
+    for i in range(bounds[0], bounds[documents]):
+        run = 0 if roles[codes[i]] & IS_SPACE else run + 1
+        longest = max(longest, run)
+    # Lengths of what is cut off behind, outermost first. Made once: an array that is made anew
+    # inside the loop is counted in and out at every turn.
+    behind = np.empty(longest, np.int64)
     n = 0
     for document in range(documents):
         i, stop = bounds[document], bounds[document + 1]
@@ -324,8 +330,6 @@ def _cut_tokens(  # noqa: C901
             end = i
             first = n
             n_behind = 0
-            if end - start > len(behind):
-                behind = np.empty(2 * (end - start), np.int64)
             found = _special(codes, start, end, special_keys)
             if found < 0 and not plain:
                 while start < end:
