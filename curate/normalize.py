@@ -18,7 +18,7 @@ What each rule does, in order; every character it takes or adds is on the ledger
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,9 +27,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yanmo.documents import SCHEMA, PartWriter, iterate
-from yanmo.errors import DataError, LedgerError
+from yanmo.errors import DataError
 from yanmo.recipe import from_table, setting
 
+from .character_ledger import Edits
 from .edits import RULES, Counts, edit_characters, edit_lines, encode, table
 from .language import Identifier, LanguageOptions
 from .mojibake import repair, suspects
@@ -54,43 +55,6 @@ class NormalizeOptions:
     )
 
 
-@dataclass
-class Edits:
-    """The character ledger of some documents.
-
-    Attributes:
-        counts: int64 ``[len(RULES), 2]``: characters removed and added by each rule.
-        chars_in: characters before.
-        chars_out: characters after.
-    """
-
-    counts: Counts = field(default_factory=lambda: np.zeros((len(RULES), 2), np.int64))
-    chars_in: int = 0
-    chars_out: int = 0
-
-    def check(self, where: object) -> None:
-        """Balance the books.
-
-        Raises:
-            LedgerError: in + added - removed is not out.
-        """
-        removed, added = self.counts.sum(axis=0).tolist()
-        if self.chars_in + added - removed != self.chars_out:
-            raise LedgerError(
-                f"{self.chars_in} characters in + {added} added - {removed} removed "
-                f"are not the {self.chars_out} that came out",
-                where=where,
-            )
-
-    def by_rule(self) -> dict[str, dict[str, int]]:
-        """``{rule: {"removed": n, "added": n}}``, all rules."""
-        rows = self.counts.tolist()
-        return {
-            rule: {"removed": removed, "added": added}
-            for rule, (removed, added) in zip(RULES, rows, strict=True)
-        }
-
-
 def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Normalise the text of a part, identify its language and script, count its size.
 
@@ -112,11 +76,11 @@ def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     options = from_table(NormalizeOptions, parameters.get("normalize", {}), where="normalize")
     language = from_table(LanguageOptions, parameters.get("language", {}), where="language")
     identifier = Identifier(language, model=inputs[1] if len(inputs) > 1 else None)
-    total = Edits()
+    total = Edits(RULES)
     with PartWriter(out / "documents.parquet", SCHEMA, intermediate=True) as writer:
         for batch in iterate([part], batch_rows=BATCH_ROWS):
             text, edits = normalize(batch.column("text"), options, where=part)
-            _add(total, edits)
+            total.add(edits)
             writer.write(_filled(batch, text, identifier))
     total.check(part)
     return {
@@ -165,7 +129,7 @@ def normalize(
     except pa.ArrowInvalid as error:
         raise DataError(f"the text is not UTF-8: {error}", where=where) from None
     buffer, offsets = text_buffer(column)
-    edits = Edits()
+    edits = Edits(RULES)
     pieces: list[npt.NDArray[np.uint8]] = []
     sizes: list[npt.NDArray[np.int64]] = []
     for rows in chunks(offsets):
@@ -289,9 +253,3 @@ def _common(old: Codes, new: Codes) -> int:
     tails = old[::-1][:rest] != new[::-1][:rest]
     differs = np.flatnonzero(tails)
     return prefix + (int(differs[0]) if len(differs) else rest)
-
-
-def _add(total: Edits, edits: Edits) -> None:
-    total.counts += edits.counts
-    total.chars_in += edits.chars_in
-    total.chars_out += edits.chars_out

@@ -19,7 +19,7 @@ hash are kept. The texts before this step stay in the cache, in ``dropped`` and 
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +28,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from yanmo.documents import SCHEMA, PartWriter, iterate
-from yanmo.errors import LedgerError
 from yanmo.recipe import from_table, setting
 
+from .character_ledger import Edits
 from .pii_addresses import TYPES, Marks, find_addresses, starts
 from .pii_cues import cue_starts, find_cues, merge_marks
 from .pii_numbers import find_numbers
@@ -39,6 +39,8 @@ from .utf8 import Bounds, Bytes, chunks, text_buffer
 
 ACTIONS: Final = ("off", "mask", "replace", "drop")
 SAME: Final = "action"
+RULES: Final = tuple(f"pii_{name}" for name in TYPES)
+"""Names of the types on the character ledger."""
 LABELS: Final = (
     "[EMAIL]", "[IP]", "[MOBILE]", "[LANDLINE]", "[ID_CARD]", "[BANK_CARD]", "[PLATE]", "[WECHAT]",
     "[QQ]",
@@ -93,42 +95,6 @@ class PiiOptions:
         return bool(self.actions().any())
 
 
-@dataclass
-class PiiEdits:
-    """The character ledger.
-
-    Attributes:
-        counts: int64 ``[len(TYPES), 2]``: characters removed and added for each type.
-        chars_in: characters before.
-        chars_out: characters after.
-    """
-
-    counts: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros((len(TYPES), 2), np.int64)
-    )
-    chars_in: int = 0
-    chars_out: int = 0
-
-    def check(self, where: object) -> None:
-        """Balance the books.
-
-        Raises:
-            LedgerError: in + added - removed is not out.
-        """
-        removed, added = self.counts.sum(axis=0).tolist()
-        if self.chars_in + added - removed != self.chars_out:
-            raise LedgerError(
-                f"{self.chars_in} characters in + {added} added - {removed} removed "
-                f"are not the {self.chars_out} that came out",
-                where=where,
-            )
-
-    def by_rule(self) -> dict[str, dict[str, int]]:
-        """``{"pii_<type>": {"removed": n, "added": n}}``, all types."""
-        rows = zip(TYPES, self.counts.tolist(), strict=True)
-        return {f"pii_{name}": {"removed": out, "added": new} for name, (out, new) in rows}
-
-
 @dataclass(frozen=True)
 class Masked:
     """A text column without personal data.
@@ -145,7 +111,7 @@ class Masked:
     n_chars: npt.NDArray[np.int64]
     spans: npt.NDArray[np.int64]
     hashes: list[str | None]
-    edits: PiiEdits
+    edits: Edits
 
 
 def mask_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -164,7 +130,7 @@ def mask_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
         LedgerError: the characters do not balance.
     """
     options = from_table(PiiOptions, parameters["pii"], where="pii")
-    total = PiiEdits()
+    total = Edits(RULES)
     touched, found = 0, np.zeros(len(TYPES), np.int64)
     with (
         PartWriter(out / "documents.parquet", SCHEMA) as writer,
@@ -173,9 +139,7 @@ def mask_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
         for batch in iterate([inputs[0]], batch_rows=BATCH_ROWS):
             masked = mask(batch.column("text"), options)
             masked.edits.check(inputs[0])
-            total.counts += masked.edits.counts
-            total.chars_in += masked.edits.chars_in
-            total.chars_out += masked.edits.chars_out
+            total.add(masked.edits)
             touched += len(np.unique(masked.spans[:, 0]))
             found += np.bincount(masked.spans[:, 3], minlength=len(TYPES))
             columns = {name: batch.column(name) for name in SCHEMA.names}
@@ -214,7 +178,7 @@ def mask(column: pa.Array, options: PiiOptions) -> Masked:
         The new column and what was found. Applying it again finds nothing.
     """
     buffer, offsets = text_buffer(column)
-    edits = PiiEdits()
+    edits = Edits(RULES)
     pieces: list[Bytes] = []
     sizes: list[npt.NDArray[np.int64]] = [np.zeros(0, np.int64)]
     spans: list[Marks] = [np.zeros((0, 4), np.int64)]

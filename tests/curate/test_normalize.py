@@ -13,8 +13,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.curate.character_ledger import Edits
 from yanmo.curate.edits import RULES
-from yanmo.curate.normalize import Edits, NormalizeOptions, clean_part, normalize
+from yanmo.curate.normalize import NormalizeOptions, clean_part, normalize
 from yanmo.documents import SCHEMA, write_part
 from yanmo.errors import DataError, LedgerError
 
@@ -231,7 +232,7 @@ def test_bytes_that_are_no_text() -> None:
 
 
 def test_books_that_do_not_balance() -> None:
-    edits = Edits(chars_in=5, chars_out=4)
+    edits = Edits(RULES, chars_in=5, chars_out=4)
     with pytest.raises(LedgerError, match="5 characters in"):
         edits.check("part 7")
     edits.counts[RULES.index("control"), 0] = 1
