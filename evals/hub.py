@@ -5,6 +5,7 @@ than the packed engine and the oracle it is tested against.
 """
 
 import copy
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class TransformersScorer:
         """See ``score.Scorer``."""
         inputs = torch.tensor([list(ids)], device=self.device)
         out = self.model(input_ids=inputs, use_cache=True, logits_to_keep=1)
-        return out.past_key_values
+        return getattr(out, _cache_name(self.model))
 
     def next_logprobs(self, suffixes: Sequence[Ids], prefix: object | None = None) -> Floats:
         """See ``score.Scorer``."""
@@ -100,13 +101,19 @@ class TransformersScorer:
             # A cache grows in place, so every batch works on a copy of the prefix's.
             cache: Any = copy.deepcopy(prefix)
             cache.batch_repeat_interleave(len(sequences))
-            options = {"use_cache": True, "past_key_values": cache}
+            options = {"use_cache": True, _cache_name(self.model): cache}
         kept = torch.tensor(keep, device=self.device)
         out = self.model(input_ids=inputs.to(self.device), logits_to_keep=kept, **options)
         logits: torch.Tensor = out.logits
         if logits.shape[1] != len(keep):  # an architecture that ignores the argument
             logits = logits[:, kept]
         return logits
+
+
+def _cache_name(model: Any) -> str:
+    """What the model calls its key-value cache: ``cache`` since transformers 5.24."""
+    known = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in known else "past_key_values"
 
 
 def _load(folder: Path, options: LoadOptions) -> Any:

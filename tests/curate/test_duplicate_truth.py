@@ -53,28 +53,28 @@ def test_shingles_of_characters_follow_the_curve_of_characters(
 ) -> None:
     truth, _ = found[name]
     result = run(truth, tmp_path, shingle="characters")
-    bins = recall_bins(truth, result, by="char5", of="char5", confidence=0.999)
+    bins = recall_bins(truth, result, by="char5", of="char5")
     assert sum(b.pairs for b in bins) > 2500
-    assert [b for b in bins if not b.follows] == []
-    at95 = recall_bins(truth, result, by="char5", of="char5")
-    assert sum(not b.follows for b in at95) <= 3
+    assert sum(not b.follows for b in bins) <= 3  # of about 20; versions of a page hang together
     bad, n, _ = unlike(truth, result)
     assert bad <= 0.02 * n
 
 
-def test_candidates_over_many_seeds_follow_the_curve(found: dict[str, Found]) -> None:
+@pytest.mark.parametrize("shingle", ["tokens", "characters"])
+def test_candidates_over_many_seeds_follow_the_curve(found: dict[str, Found], shingle: str) -> None:
     # One seed gives correlated pairs; the mean over seeds shows a bias if there is one.
     truth, _ = found["versions"]
+    jaccard = truth.token5 if shingle == "tokens" else truth.char5
     column = pa.array(truth.texts, pa.large_string())
     rates = []
     for seed in range(1, 13):
-        values, _ = sketch.signatures(column, k=5, count=112, seed=seed)
+        values, _ = sketch.signatures(column, k=5, count=112, seed=seed, shingle=shingle)
         hashes = sketch.band_hashes(values, bands=14)
         rates.append((hashes[:, truth.pairs[:, 0]] == hashes[:, truth.pairs[:, 1]]).any(axis=0))
     rate = np.array(rates)
     for low in np.arange(0.3, 1.0, 0.1):
-        inside = (truth.token5 >= low) & (truth.token5 < low + 0.1)
-        expected = curve(truth.token5[inside]).mean()
+        inside = (jaccard >= low) & (jaccard < low + 0.1)
+        expected = curve(jaccard[inside]).mean()
         assert rate[:, inside].mean() == pytest.approx(expected, abs=0.03)
 
 
