@@ -35,7 +35,7 @@ CHECKS: Final = {
     "charsets": "bench.charsets",
     "verdicts": "bench.verdicts",
     "main_content": "bench.main_content",
-    "duplicates_truth": "bench.duplicates_truth",
+    "duplicates_truth": "tests.curate.duplicate_truth",
     "duplicates_scale": "bench.duplicates_scale",
     "scale": "bench.scale:main",
 }

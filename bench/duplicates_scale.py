@@ -5,6 +5,7 @@ Made-up documents, 20 000 a part; every fifth is a near-copy of the one before i
 (``RssAnon``); the pages of memory-mapped files (``RssFile``) can be dropped by the system at will.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -116,7 +117,11 @@ def main(documents: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] in STEPS:
-        sys.stdout.write(json.dumps(watched(sys.argv[1], Path(sys.argv[2]))) + "\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", help="how many documents; or one step, watched by itself")
+    parser.add_argument("folder", nargs="?", type=Path, help="what the step reads")
+    asked = parser.parse_args()
+    if asked.what in STEPS:
+        sys.stdout.write(json.dumps(watched(asked.what, asked.folder)) + "\n")
     else:
-        main(int(sys.argv[1]))
+        main(int(asked.what))

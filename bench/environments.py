@@ -20,7 +20,6 @@ PEERS: Final = {
         "zstandard",
     ),
     "rensa": ("rensa==0.5.0", "numpy"),
-    "trafilatura": ("trafilatura==2.*", "lxml_html_clean"),
 }
 """Requirements of each peer (datatrove cuts English with spaCy and Chinese with jieba)."""
 

@@ -185,10 +185,17 @@ def _take_part(
             members.append(table.drop_columns(["signature", "sketch"]))
             column = batch.column("sketch")
             sizes.append(pc.binary_length(column).to_numpy() // 4)
-            stream.write(b"".join(column.to_pylist()))
+            stream.write(_data(column))
             values = _signature_values(batch.column("signature"), parameters["permutations"])
             hashes.append(band_hashes(values, bands=parameters["bands"]))
     return pa.concat_tables(members), np.concatenate(sizes), np.concatenate(hashes, axis=1)
+
+
+def _data(column: pa.LargeBinaryArray) -> memoryview:
+    """The bytes of all values back to back, without a copy."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets or b"", "<i8")[column.offset :][: len(column) + 1]
+    return memoryview(data or b"")[ends[0] : ends[-1]] if len(column) else memoryview(b"")
 
 
 def band_name(band: int) -> str:

@@ -112,9 +112,6 @@ def _fate(char: str) -> int:
 def permutations(count: int, seed: int) -> tuple[U32, U32]:
     """The multipliers and addends of `datasketch`'s permutations (scheme ``affine32``).
 
-    Drawn as it draws them, from NumPy's frozen generator (equal by test for many seeds): importing
-    the library for two arrays takes every process 0.3 s, most of it in scipy.
-
     Args:
         count: number of permutations.
         seed: datasketch's seed.
@@ -122,9 +119,10 @@ def permutations(count: int, seed: int) -> tuple[U32, U32]:
     Returns:
         ``a`` (odd) and ``b``, uint32 ``[count]``.
     """
-    draw = np.random.RandomState(seed)
-    a = draw.randint(0, 1 << 31, count, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
-    return a, draw.randint(0, 1 << 32, count, dtype=np.uint32)
+    from datasketch import MinHash
+
+    a, b = MinHash(num_perm=count, seed=seed, scheme="affine32").permutations
+    return np.ascontiguousarray(a), np.ascontiguousarray(b)
 
 
 def as_minhash(signature: U32, *, seed: int) -> Any:
