@@ -184,7 +184,11 @@ def _check_range(field: dataclasses.Field[Any], value: Any, *, where: str, path:
 
 
 def to_table(recipe: Any) -> dict[str, Any]:
-    """A recipe as plain values (``None`` as ``"off"``), in field order."""
+    """A recipe as plain values (``None`` as ``"off"``), in field order.
+
+    A whole number is an integer whatever the type of its field, so that a default of 50 and the
+    50.0 that is read for it give one table, and one key of a task.
+    """
     return {field.name: _plain(getattr(recipe, field.name)) for field in dataclasses.fields(recipe)}
 
 
@@ -197,6 +201,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     return value
 
 

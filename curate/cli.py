@@ -19,6 +19,8 @@ from yanmo.options import (
     workers_option,
 )
 
+from .whatif_command import report, whatif
+
 if TYPE_CHECKING:
     from .pipeline import RunResult
     from .run_recipe import CurateRecipe
@@ -147,14 +149,8 @@ def dedup(verify_duplicates: bool, **options: Any) -> None:
     _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates))
 
 
-@group.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
-@verbosity_options
-def report(run_folder: Path) -> None:
-    """Write report.html of a run again."""
-    from .run_report import write_report
-
-    click.echo(write_report(run_folder))
+group.add_command(report)
+group.add_command(whatif)
 
 
 @group.command()

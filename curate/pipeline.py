@@ -27,6 +27,7 @@ from .budget import check_budget
 from .discover import InputGroup
 from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
+from .last_run import remember
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 from .split import ingest
@@ -107,6 +108,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         balance = balance_of(steps)
         balance.check()
         write_run(out, settings, steps, balance.funnel(), progress)
+        remember(progress.cache, clean=steps.cleaned, measure=steps.measured, settle=steps.settled)
         prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
         report = write_report(out)
     seconds = time.monotonic() - start
@@ -125,12 +127,31 @@ def run_steps(
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
     cleaned = progress.run([_clean(part, settings) for part in parts])
     measured = progress.run([_measure(d, settings) for d in cleaned])
+    duplicates, settled = judge(progress, cleaned, measured, settings)
+    verified = verify_duplicates(progress, cleaned, duplicates, settings)
+    final = materialize(progress, cleaned, settled, settings)
+    masked = progress.run([_mask(d, settings) for d in final if settings.pii.is_on])
+    return Steps(ingested, cleaned, measured, settled, final, duplicates, verified, masked)
+
+
+def judge(
+    progress: Progress, cleaned: Sequence[Done], measured: Sequence[Done], settings: CurateRecipe
+) -> tuple[Done | None, list[Done]]:
+    """From signals and signatures to the final word on every document; no text is copied.
+
+    Returns:
+        The duplicates (None where none were looked for), and the tasks `settle`, one a part.
+    """
     verdicts = progress.run([_decide(d, settings) for d in measured])
     duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
-    verified = verify_duplicates(progress, cleaned, duplicates, settings)
-    final = settle(progress, cleaned, verdicts, duplicates, settings)
-    masked = progress.run([_mask(d, settings) for d in final if settings.pii.is_on])
-    return Steps(ingested, cleaned, measured, final, duplicates, verified, masked)
+    found = (duplicates.input("documents.parquet"),) if duplicates else ()
+    settled = progress.run(
+        [
+            Task("settle", "yanmo.curate.settle:settle_part", (v.input("verdicts.parquet"), *found))
+            for v in verdicts
+        ]
+    )
+    return duplicates, settled
 
 
 def language_model() -> tuple[Input, ...]:
@@ -279,28 +300,17 @@ def verify_duplicates(
     return progress.run([Task("verify", f"{module}:verify_pairs", inputs, known)])[0]
 
 
-def settle(
-    progress: Progress,
-    cleaned: Sequence[Done],
-    verdicts: Sequence[Done],
-    duplicates: Done | None,
-    settings: CurateRecipe,
+def materialize(
+    progress: Progress, cleaned: Sequence[Done], settled: Sequence[Done], settings: CurateRecipe
 ) -> list[Done]:
-    """The final word on every document, then its text to ``kept`` or ``dropped``."""
-    found = (duplicates.input("documents.parquet"),) if duplicates else ()
-    final = progress.run(
-        [
-            Task("settle", "yanmo.curate.settle:settle_part", (v.input("verdicts.parquet"), *found))
-            for v in verdicts
-        ]
-    )
+    """Put the text of every document to ``kept`` or ``dropped``."""
     parameters = {"keep_dropped": settings.output.keep_dropped,
                   "sample_fraction": settings.output.sample_fraction}  # fmt: skip
     return progress.run(
         [
             Task("materialize", "yanmo.curate.settle:materialize_part",
                  (c.input("documents.parquet"), f.input("final.parquet")), parameters)
-            for c, f in zip(cleaned, final, strict=True)
+            for c, f in zip(cleaned, settled, strict=True)
         ]
     )  # fmt: skip
 
@@ -326,6 +336,7 @@ class Steps:
     ingested: Sequence[Done]
     cleaned: Sequence[Done]
     measured: Sequence[Done]
+    settled: Sequence[Done]
     final: Sequence[Done]
     duplicates: Done | None
     verified: Done | None = None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanmo.errors import RecipeError
-from yanmo.recipe import dumps, load, setting
+from yanmo.recipe import dumps, load, setting, to_table
 
 
 @dataclass(frozen=True)
@@ -97,3 +97,19 @@ def test_missing_file_and_bad_override(tmp_path: Path) -> None:
         load(Web, tmp_path / "none.toml")
     with pytest.raises(RecipeError, match="no '='"):
         load(Web, None, ["filter.min_chars"])
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A default that is written without a point."""
+
+    share: float = setting(50)
+
+
+def test_a_whole_number_gives_one_table_read_or_default(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.toml"
+    path.write_text("share = 50.0\n")
+    assert type(load(Numbers, path).share) is float
+    tables = [to_table(recipe)["share"] for recipe in (Numbers(), load(Numbers, path))]
+    assert tables == [50, 50]
+    assert [type(value) for value in tables] == [int, int]
