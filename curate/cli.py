@@ -19,6 +19,7 @@ from yanmo.options import (
     workers_option,
 )
 
+from .inspect_command import inspect
 from .whatif_command import report, whatif
 
 if TYPE_CHECKING:
@@ -149,6 +150,7 @@ def dedup(verify_duplicates: bool, **options: Any) -> None:
     _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates))
 
 
+group.add_command(inspect)
 group.add_command(report)
 group.add_command(whatif)
 

@@ -59,7 +59,7 @@ def refuse_foreign_folder(out: Path) -> None:
         raise UsageError("the path of --out is no text in UTF-8", value=str(out),
                          fix="Give a folder of another name.") from None  # fmt: skip
     ours = {CACHE_NAME, "manifest.json", "recipe.toml", "funnel.json", "report.html",
-            "against.html", *FOLDERS}  # fmt: skip
+            "against.html", "labels.jsonl", *FOLDERS}  # fmt: skip
     foreign = sorted(p.name for p in out.iterdir() if p.name not in ours) if out.exists() else []
     foreign = [name for name in foreign if not name.startswith(".")]
     if foreign:
