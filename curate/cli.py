@@ -20,6 +20,7 @@ from yanmo.options import (
 )
 
 from .inspect_command import inspect
+from .plan_command import plan
 from .whatif_command import report, whatif
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def dedup(verify_duplicates: bool, **options: Any) -> None:
 
 
 group.add_command(inspect)
+group.add_command(plan)
 group.add_command(report)
 group.add_command(whatif)
 
