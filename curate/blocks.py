@@ -320,9 +320,29 @@ def _trim(elements: Rows, blocks: Rows, keep: Kinds) -> None:
 
 
 @kernel
+def _cut_headline(keep: Kinds, value: Floats, repeats: npt.NDArray[np.intp]) -> None:
+    """Drop the first kept block that the title repeats, and what stands above it.
+
+    What stands above stays if it is most of the prose, a quarter being enough after a heading: the
+    heading is then one of a teaser.
+    """
+    for block in repeats:
+        if keep[block]:
+            above = below = 0.0
+            for b in range(len(keep)):
+                if keep[b]:
+                    above += value[b] if b < block else 0.0
+                    below += value[b] if b >= block else 0.0
+            enough = 0.25 if keep[block] == TITLE else 0.5
+            start = 0 if below >= enough * (above + below) else block
+            keep[start : block + 1] = DROP
+            return
+
+
+@kernel
 def _choose(
-    elements: Rows, blocks: Rows, phrases: Kinds, headline: int, ignored: int
-) -> tuple[Kinds, Floats]:
+    elements: Rows, blocks: Rows, phrases: Kinds, repeats: npt.NDArray[np.intp], ignored: int
+) -> Kinds:
     value = _worth(elements, blocks, phrases)
     plain = _sums(elements, blocks, value)
     bad = BAD & ~ignored
@@ -351,23 +371,25 @@ def _choose(
         context = _inherit(elements, plain, here, allowed, False)
     keep = _sort(elements, blocks, value, phrases, here, context)
     _drop_sections(elements, blocks, value, phrases, keep, here)
+    headline = repeats[0] if len(repeats) else -1
     _add_lead(elements, blocks, value, keep, outer, here, headline)
     _trim(elements, blocks, keep)
-    return keep, value
+    _cut_headline(keep, value, repeats)
+    return keep
 
 
 def choose_blocks(
-    elements: Rows, blocks: Rows, phrases: npt.NDArray[np.int8], *, headline: int, comments: bool
-) -> tuple[npt.NDArray[np.int8], Floats]:
+    elements: Rows, blocks: Rows, phrases: Kinds, *, repeats: npt.NDArray[np.intp], comments: bool
+) -> Kinds:
     """Choose the blocks of the main content.
 
     Args:
         elements, blocks: of ``read_blocks`` with ``HINT_TABLE``; at least one element.
         phrases: of ``phrases_in``.
-        headline: the block that repeats the page's title, or -1.
+        repeats: the blocks that repeat the page's title; the headline goes.
         comments: take comments for content.
 
     Returns:
-        (m,) int8: what to keep is not ``DROP``. (m,) float64: how much prose is in each block.
+        (m,) int8: what to keep is not ``DROP``.
     """
-    return _choose(elements, blocks, phrases, headline, COMMENT if comments else 0)
+    return _choose(elements, blocks, phrases, repeats, COMMENT if comments else 0)

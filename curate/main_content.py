@@ -15,10 +15,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .blocks import DROP, HINT_TABLE, TITLE, choose_blocks
+from .blocks import HINT_TABLE, choose_blocks
 from .boilerplate import phrases_in
-from .markup import CELL, ELEMENT, FIRST, ITEM, LAST, PARENT, TAG, WEIGHT, Rows, read_blocks
+from .markup import CELL, ELEMENT, FIRST, ITEM, LAST, PARENT, TAG, Rows, read_blocks
 from .sandbox import TooLarge
+from .utf8 import Bytes, kernel
 
 EXTRACTORS: Final = {
     "blocks": "yanmo.curate.main_content:blocks_text",
@@ -28,9 +29,6 @@ EXTRACTORS: Final = {
 
 SHORT_BYTES: Final = 100
 """Below this the page has no article that blocks would tell; resiliparse keeps short texts."""
-
-_TITLE_SHARE: Final = 3
-"""A headline makes up at least a third of the title; the rest is the name of the site."""
 
 
 def blocks_text(page: bytes, options: dict[str, Any]) -> tuple[str, str]:
@@ -61,75 +59,45 @@ def blocks_text(page: bytes, options: dict[str, Any]) -> tuple[str, str]:
 
 def text_of_html(html: bytes, title: str, options: dict[str, Any]) -> str:
     """The main text of serialised HTML (see ``read_blocks``), a line a block."""
-    elements, blocks, buffer, deepest = read_blocks(html, HINT_TABLE)
+    elements, blocks, text, deepest = read_blocks(html, HINT_TABLE)
     if len(elements) + 2 > options["max_nodes"]:  # <html> and <head> stand outside
         raise TooLarge(f"{len(elements) + 2} elements, the limit is {options['max_nodes']}")
     if deepest >= options["max_depth"]:  # the body stands in <html>
         raise TooLarge(f"elements nest deeper than {options['max_depth']}")
     if not len(blocks):
         return ""
-    data = buffer.tobytes()
-    repeats = _repeats(blocks, data, title)
-    keep, value = choose_blocks(
-        elements,
-        blocks,
-        phrases_in(blocks, elements, data),
-        headline=repeats[0] if repeats else -1,
-        comments=options["comments"],
-    )
-    _cut_headline(keep, value, repeats)
-    return _written(elements, blocks, np.flatnonzero(keep), data, bullets=options["list_bullets"])
+    phrases, repeats = phrases_in(blocks, elements, text, title=title)
+    keep = choose_blocks(elements, blocks, phrases, repeats=repeats, comments=options["comments"])
+    lines = _lines(elements, blocks, text, keep, options["list_bullets"])
+    return lines.tobytes().decode("utf-8", "replace")
 
 
-def _repeats(blocks: Rows, data: bytes, title: str) -> list[int]:
-    """Blocks that the title repeats."""
-    flat = "".join(title.split()).lower()
-    size = len(flat.encode())
-    weight = blocks[:, WEIGHT]
-    likely = (weight >= 6) & (weight <= size) & (weight * _TITLE_SHARE >= size)
-    found = []
-    for block in np.flatnonzero(likely).tolist():
-        words = data[blocks[block, FIRST] : blocks[block, LAST]].decode("utf-8", "replace")
-        if "".join(words.split()).lower() in flat:
-            found.append(block)
-    return found
-
-
-def _cut_headline(
-    keep: npt.NDArray[np.int8], value: npt.NDArray[np.float64], repeats: list[int]
-) -> None:
-    """Drop the first kept block that the title repeats, and what stands above it.
-
-    What stands above stays if it is most of the prose, a quarter being enough after a heading: the
-    heading is then one of a teaser.
-    """
-    kept = np.where(keep != DROP, value, 0.0)
-    for block in repeats:
-        if keep[block]:
-            enough = 0.25 if keep[block] == TITLE else 0.5
-            start = 0 if kept[block:].sum() >= enough * kept.sum() else block
-            keep[start : block + 1] = DROP
-            return
-
-
-def _written(
-    elements: Rows, blocks: Rows, chosen: npt.NDArray[np.intp], data: bytes, *, bullets: bool
-) -> str:
-    """Lines of text; cells of a row are parted by tabs."""
-    pieces: list[str] = []
-    rows = blocks[chosen]
-    homes = elements[rows[:, ELEMENT]][:, [TAG, PARENT]].tolist()
+@kernel
+def _lines(
+    elements: Rows, blocks: Rows, text: Bytes, keep: npt.NDArray[np.int8], bullets: bool
+) -> Bytes:
+    """Lines of text, UTF-8; cells of a row are parted by tabs."""
+    written = np.empty(len(text) + 5 * len(blocks), np.uint8)
+    used = 0
     cell = row = -1
-    for (element, first, last), (tag, parent) in zip(
-        rows[:, [ELEMENT, FIRST, LAST]].tolist(), homes, strict=True
-    ):
-        words = data[first:last].decode("utf-8", "replace")
-        beside = tag == CELL and parent == row and element != cell
-        if pieces:
-            pieces.append("\t" if beside else "\n")
-        pieces.append("• " + words if bullets and tag == ITEM else words)
+    for b in range(len(blocks)):
+        if not keep[b]:
+            continue
+        element = blocks[b, ELEMENT]
+        tag, parent = elements[element, TAG], elements[element, PARENT]
+        if used:
+            beside = tag == CELL and parent == row and element != cell
+            written[used] = 9 if beside else 10
+            used += 1
+        if bullets and tag == ITEM:  # "• "
+            written[used], written[used + 1], written[used + 2] = 0xE2, 0x80, 0xA2
+            written[used + 3] = 32
+            used += 4
+        size = blocks[b, LAST] - blocks[b, FIRST]
+        written[used : used + size] = text[blocks[b, FIRST] : blocks[b, LAST]]
+        used += size
         cell, row = (element, parent) if tag == CELL else (-1, -1)
-    return "".join(pieces)
+    return written[:used]
 
 
 def resiliparse_text(page: bytes, options: dict[str, Any]) -> tuple[str, str]:

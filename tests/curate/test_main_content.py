@@ -227,9 +227,9 @@ def test_phrases() -> None:
     }  # fmt: skip
     html = "".join(f"<h2>{text}</h2>" for text in cases if text)
     elements, blocks, text, _ = read_blocks(HTMLTree.parse(html).body.html.encode(), HINT_TABLE)
-    found = phrases_in(blocks, elements, text.tobytes())
+    found, _ = phrases_in(blocks, elements, text, title="")
     assert found.tolist() == [kind for text, kind in cases.items() if text]
-    assert phrases_in(blocks[:0], elements, b"").tolist() == []
+    assert phrases_in(blocks[:0], elements, text[:0], title="")[0].tolist() == []
 
 
 def test_gold_marks_find_their_paragraphs() -> None:
