@@ -112,6 +112,24 @@ def _opener_codes() -> npt.NDArray[np.int64]:
     return np.array(sorted(codes), np.int64)
 
 
+def _gates() -> tuple[Bytes, Bytes]:
+    """Bits for the first and for the second byte of a notice; a pair without a common one is none.
+
+    Each first byte has a bit of its own as far as there are eight.
+    """
+    leads, seconds = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+    firsts = sorted({phrase.encode()[0] for phrase in _NOTICES})
+    for notice in _NOTICES:
+        first, second = notice.encode()[:2]
+        bit = 1 << firsts.index(first) % 8
+        for byte, table in ((first, leads), (second, seconds)):
+            table[byte] |= bit
+            if 97 <= byte <= 122:
+                table[byte - 32] |= bit
+    return leads, seconds
+
+
+_LEADS, _SECONDS = _gates()
 _PHRASES, _PHRASE_ROWS, _PHRASE_STARTS = _notice_table()
 _CODES: Final = _opener_codes()
 
@@ -120,6 +138,8 @@ _CODES: Final = _opener_codes()
 def _is_notice(text: Bytes, first: int, last: int, weight: int) -> bool:
     """Whether a block holds a notice; ASCII letters count in lower case."""
     for at in range(first, last):
+        if not _SECONDS[text[at + 1] if at + 1 < last else 0] & _LEADS[text[at]]:
+            continue
         lead = text[at]
         lead = lead | 32 if 65 <= lead <= 90 else lead
         for row in range(_PHRASE_STARTS[lead], _PHRASE_STARTS[lead + 1]):
