@@ -94,33 +94,6 @@ _HIGHS: Final = np.uint64(0x8080808080808080)
 
 
 @kernel
-def _seek(html: Bytes, wide: Wide, start: int, byte: int) -> int:
-    """Where the next such byte is, or the size. Eight bytes at a time: bit tricks find a zero byte.
-
-    Source:
-        Bit Twiddling Hacks, "Determine if a word has a zero byte" (S. E. Anderson).
-    """
-    size, at = np.uint64(len(html)), np.uint64(start)
-    one, three, top = np.uint64(1), np.uint64(3), np.uint64(56)
-    words = np.uint64(len(wide))
-    word = at >> three
-    pattern = _ONES * np.uint64(byte)
-    passed = (one << ((at & np.uint64(7)) << three)) - one  # bytes of the word that lie before
-    while word < words:
-        rest = wide[word] ^ pattern | passed
-        hit = (rest - _ONES) & ~rest & _HIGHS
-        if hit:
-            below = ((hit - one) & ~hit & _ONES) * _ONES >> top
-            return np.int64((word << three) + below - one)
-        passed = np.uint64(0)
-        word += one
-    at = max(at, word << three)
-    while at < size and html[at] != byte:
-        at += one
-    return np.int64(at)
-
-
-@kernel
 def _find(table: Table, code: int) -> int:
     mask = len(table) - 1
     slot = code & mask
@@ -178,126 +151,6 @@ def _display_none(html: Bytes, start: int, end: int) -> bool:
 
 
 @kernel
-def _hints_of(
-    html: Bytes, wide: Wide, start: int, attributes: Table, words: Table
-) -> tuple[int, int]:
-    """Hints of a start tag whose name ends at ``start``, and the position behind its ``>``."""
-    size, at, one = np.uint64(len(html)), np.uint64(start), np.uint64(1)
-    hints = 0
-    while at < size and html[at] != 62:
-        if html[at] == 32 or html[at] == 47:
-            at += one
-            continue
-        code = 17
-        while at < size and html[at] != 61 and html[at] != 62 and html[at] != 32:
-            code = (code * 31 + html[at]) & 0xFFFFFFFF
-            at += one
-        kind = _find(attributes, code)
-        if kind == 3:
-            hints |= HIDDEN
-        if at + one < size and html[at] == 61 and html[at + one] == 34:
-            value = np.int64(at) + 2
-            end = _seek(html, wide, value, 34)
-            if kind == 1:
-                hints |= _words_in(html, value, end, words)
-            elif kind == 2 and _display_none(html, value, end):
-                hints |= HIDDEN
-            at = np.uint64(end) + one
-        elif at < size and html[at] == 61:
-            at += one  # a name may itself hold a sign of equality
-    return hints, np.int64(at) + 1
-
-
-@kernel
-def _read_text(
-    html: Bytes, start: int, text: Bytes, end: int, floor: int, pre: bool
-) -> tuple[int, int, int, int]:
-    """Copy text up to the next tag, white space collapsed unless it is preformatted.
-
-    Unsigned positions: an index that may be negative costs a third more time.
-
-    Args:
-        html, start: where it stands.
-        text, end, floor: where it goes; the block began at ``floor``.
-
-    Returns:
-        The position of the tag, the end of the text, its weight, its marks.
-    """
-    one, two = np.uint64(1), np.uint64(2)
-    size, at, used, first = np.uint64(len(html)), np.uint64(start), np.uint64(end), np.uint64(floor)
-    weight = marks = np.uint64(0)
-    while at < size:
-        byte = html[at]
-        kind = _KINDS[byte]
-        if kind == TAG_OPENS:
-            break
-        at += one
-        if kind == REFERENCE:
-            after = html[at] if at < size else 0
-            if after == 97:  # &amp;
-                at += np.uint64(4)
-            elif after == 108:  # &lt;
-                byte = 60
-                at += np.uint64(3)
-            elif after == 103:  # &gt;
-                byte = 62
-                at += np.uint64(3)
-            elif after == 110:  # &nbsp;
-                kind = SPACE
-                byte = 32
-                at += np.uint64(5)
-        elif byte == 0xE3 and at + one < size and html[at] == 0x80 and html[at + one] == 0x80:
-            kind = SPACE  # the ideographic space indents Chinese paragraphs
-            byte = 32
-            at += two
-        if kind == SPACE:
-            if pre:
-                text[used] = byte if byte != 13 else 10
-                used += one
-            elif used > first and text[used - one] != 32 and text[used - one] != 10:
-                text[used] = 32
-                used += one
-            continue
-        text[used] = byte
-        used += one
-        weight += one
-        if kind == PLAIN:  # a run of words: nothing else can happen before its end
-            weight += size - at
-            while at < size:
-                byte = html[at]
-                if byte == 32:
-                    if text[used - one] == 32:
-                        break
-                    weight -= one
-                elif _KINDS[byte] != PLAIN:
-                    break
-                text[used] = byte
-                used += one
-                at += one
-            weight -= size - at
-        elif kind == MARK:
-            after = html[at] if at < size else 32
-            if after == 32 or after == 10 or after == 60 or after == 34:
-                marks += one
-        elif kind == THREE and at + one < size and html[at] >= 0x80 and html[at + one] >= 0x80:
-            text[used] = html[at]
-            text[used + one] = html[at + one]
-            used += two
-            weight += two
-            if byte == 0xE3 or byte == 0xEF or byte == 0xE2:
-                code = np.int64(byte) << 16 | np.int64(html[at]) << 8 | html[at + one]
-                # 、 。 ！ ， ： ； ？ …
-                if (
-                    code == 0xE38081 or code == 0xE38082 or code == 0xEFBC81
-                    or code == 0xEFBC8C or code == 0xEFBC9A or code == 0xEFBC9B
-                    or code == 0xEFBC9F or code == 0xE280A6
-                ):  # fmt: skip
-                    marks += one
-            at += two
-    return np.int64(at), np.int64(used), np.int64(weight), np.int64(marks)
-
-
-@kernel
 def _openings(html: Bytes) -> int:
     count = 0
     for byte in html:
@@ -315,6 +168,144 @@ def _scan(  # noqa: C901
     blocks = np.empty((openings, 8), np.int32)
     stack = np.zeros(openings, np.int32)
     text = np.empty(size + 1, np.uint8)
+
+    def seek(start: int, byte: int) -> int:
+        """Where the next such byte is, or the size. Eight bytes at a time: bit tricks find a zero byte.
+
+        Source:
+            Bit Twiddling Hacks, "Determine if a word has a zero byte" (S. E. Anderson).
+        """
+        size, at = np.uint64(len(html)), np.uint64(start)
+        one, three, top = np.uint64(1), np.uint64(3), np.uint64(56)
+        words = np.uint64(len(wide))
+        word = at >> three
+        pattern = _ONES * np.uint64(byte)
+        passed = (one << ((at & np.uint64(7)) << three)) - one  # bytes of the word that lie before
+        while word < words:
+            rest = wide[word] ^ pattern | passed
+            hit = (rest - _ONES) & ~rest & _HIGHS
+            if hit:
+                below = ((hit - one) & ~hit & _ONES) * _ONES >> top
+                return np.int64((word << three) + below - one)
+            passed = np.uint64(0)
+            word += one
+        at = max(at, word << three)
+        while at < size and html[at] != byte:
+            at += one
+        return np.int64(at)
+
+    def hints_of(start: int) -> tuple[int, int]:
+        """Hints of a start tag whose name ends at ``start``, and the position behind its ``>``."""
+        size, at, one = np.uint64(len(html)), np.uint64(start), np.uint64(1)
+        hints = 0
+        while at < size and html[at] != 62:
+            if html[at] == 32 or html[at] == 47:
+                at += one
+                continue
+            code = 17
+            while at < size and html[at] != 61 and html[at] != 62 and html[at] != 32:
+                code = (code * 31 + html[at]) & 0xFFFFFFFF
+                at += one
+            kind = _find(attributes, code)
+            if kind == 3:
+                hints |= HIDDEN
+            if at + one < size and html[at] == 61 and html[at + one] == 34:
+                value = np.int64(at) + 2
+                end = seek(value, 34)
+                if kind == 1:
+                    hints |= _words_in(html, value, end, words)
+                elif kind == 2 and _display_none(html, value, end):
+                    hints |= HIDDEN
+                at = np.uint64(end) + one
+            elif at < size and html[at] == 61:
+                at += one  # a name may itself hold a sign of equality
+        return hints, np.int64(at) + 1
+
+    def read_text(start: int, end: int, floor: int, pre: bool) -> tuple[int, int, int, int]:
+        """Copy text up to the next tag, white space collapsed unless it is preformatted.
+
+        Unsigned positions: an index that may be negative costs a third more time.
+
+        Args:
+            html, start: where it stands.
+            text, end, floor: where it goes; the block began at ``floor``.
+
+        Returns:
+            The position of the tag, the end of the text, its weight, its marks.
+        """
+        one, two = np.uint64(1), np.uint64(2)
+        size, at, used, first = np.uint64(len(html)), np.uint64(start), np.uint64(end), np.uint64(floor)
+        weight = marks = np.uint64(0)
+        while at < size:
+            byte = html[at]
+            kind = _KINDS[byte]
+            if kind == TAG_OPENS:
+                break
+            at += one
+            if kind == REFERENCE:
+                after = html[at] if at < size else 0
+                if after == 97:  # &amp;
+                    at += np.uint64(4)
+                elif after == 108:  # &lt;
+                    byte = 60
+                    at += np.uint64(3)
+                elif after == 103:  # &gt;
+                    byte = 62
+                    at += np.uint64(3)
+                elif after == 110:  # &nbsp;
+                    kind = SPACE
+                    byte = 32
+                    at += np.uint64(5)
+            elif byte == 0xE3 and at + one < size and html[at] == 0x80 and html[at + one] == 0x80:
+                kind = SPACE  # the ideographic space indents Chinese paragraphs
+                byte = 32
+                at += two
+            if kind == SPACE:
+                if pre:
+                    text[used] = byte if byte != 13 else 10
+                    used += one
+                elif used > first and text[used - one] != 32 and text[used - one] != 10:
+                    text[used] = 32
+                    used += one
+                continue
+            text[used] = byte
+            used += one
+            weight += one
+            if kind == PLAIN:  # a run of words: nothing else can happen before its end
+                weight += size - at
+                while at < size:
+                    byte = html[at]
+                    if byte == 32:
+                        if text[used - one] == 32:
+                            break
+                        weight -= one
+                    elif _KINDS[byte] != PLAIN:
+                        break
+                    text[used] = byte
+                    used += one
+                    at += one
+                weight -= size - at
+            elif kind == MARK:
+                after = html[at] if at < size else 32
+                if after == 32 or after == 10 or after == 60 or after == 34:
+                    marks += one
+            elif kind == THREE and at + one < size and html[at] >= 0x80 and html[at + one] >= 0x80:
+                text[used] = html[at]
+                text[used + one] = html[at + one]
+                used += two
+                weight += two
+                if byte == 0xE3 or byte == 0xEF or byte == 0xE2:
+                    code = np.int64(byte) << 16 | np.int64(html[at]) << 8 | html[at + one]
+                    # 、 。 ！ ， ： ； ？ …
+                    if (
+                        code == 0xE38081 or code == 0xE38082 or code == 0xEFBC81
+                        or code == 0xEFBC8C or code == 0xEFBC9A or code == 0xEFBC9B
+                        or code == 0xEFBC9F or code == 0xE280A6
+                    ):  # fmt: skip
+                        marks += one
+                at += two
+        return np.int64(at), np.int64(used), np.int64(weight), np.int64(marks)
+
     n_elements = n_blocks = used = depth = deepest = 0
     skip_from = 0  # depth of the element whose text is not read; 0: all is read
     anchors = pres = breaks = 0
@@ -359,7 +350,7 @@ def _scan(  # noqa: C901
             elif at < size and html[at] == 62:
                 at += 1
             else:
-                hints, at = _hints_of(html, wide, at, attributes, words)
+                hints, at = hints_of(at)
             if not skip_from:
                 if tag == BREAK:
                     breaks += 1
@@ -411,7 +402,7 @@ def _scan(  # noqa: C901
             stack[depth] = row
             depth += 1
             if tag == RAW:
-                at = _seek(html, wide, at, 60)
+                at = seek(at, 60)
                 while at < size:  # to the end tag of the same name
                     if at + 1 + length < size and html[at + 1] == 47:
                         same = True
@@ -419,7 +410,7 @@ def _scan(  # noqa: C901
                             same = same and (html[at + 2 + k] | 32) == (html[name + k] | 32)
                         if same:
                             break
-                    at = _seek(html, wide, at + 1, 60)
+                    at = seek(at + 1, 60)
                 continue
             if skip_from == 0:
                 if tag == SKIPPED:
@@ -431,10 +422,10 @@ def _scan(  # noqa: C901
                     pres += 1
             continue
         if skip_from:
-            at = _seek(html, wide, at, 60)
+            at = seek(at, 60)
             continue
         before = weight
-        at, used, heavy, found = _read_text(html, at, text, used, first, pres > 0)
+        at, used, heavy, found = read_text(at, used, first, pres > 0)
         weight += heavy
         marks += found
         if weight > before:
