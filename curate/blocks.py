@@ -18,34 +18,26 @@ import numpy as np
 import numpy.typing as npt
 
 from .boilerplate import SECTION
-from .markup import (
+from .markup import ELEMENT, END, HINTS, LINKED, MARKS, PARENT, TAG, WEIGHT, Rows
+from .tags import (
     ARTICLE,
     ASIDE,
     BODY,
     CAPTION,
     DIALOG,
-    ELEMENT,
-    END,
     FOOTER,
     HEADING,
     HEADINGS,
     HIDDEN,
-    HINTS,
     ITEM,
-    LINKED,
     MAIN,
-    MARKS,
     NAV,
     PARAGRAPH,
-    PARENT,
     PRE,
     QUOTE,
-    TAG,
     TERM,
     TOP_HEADING,
-    WEIGHT,
     WHOLE,
-    Rows,
     table_of,
 )  # fmt: skip
 from .utf8 import kernel

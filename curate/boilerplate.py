@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .markup import ELEMENT, FIRST, HEADINGS, LAST, LINKED, TAG, WEIGHT, Rows
+from .markup import ELEMENT, FIRST, LAST, LINKED, TAG, WEIGHT, Rows
+from .tags import HEADINGS
 from .utf8 import Bytes, kernel
 
 Marks = npt.NDArray[np.int8]

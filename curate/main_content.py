@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from .blocks import HINT_TABLE, choose_blocks
 from .boilerplate import phrases_in
-from .markup import CELL, ELEMENT, FIRST, ITEM, LAST, PARENT, TAG, Rows, read_blocks
+from .markup import ELEMENT, FIRST, LAST, PARENT, TAG, Rows, read_blocks
 from .sandbox import TooLarge
+from .tags import CELL, ITEM
 from .utf8 import Bytes, kernel
 
 EXTRACTORS: Final = {

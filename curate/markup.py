@@ -5,15 +5,35 @@ quotes with ``<`` and ``>`` escaped, ``&amp; &lt; &gt; &nbsp;`` the only referen
 read it byte by byte, at a hundred times the speed of walking the same tree from Python.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from .tags import (  # fmt: skip
+    ANCHOR,
+    ATTRIBUTE_TABLE,
+    BLOCK,
+    BREAK,
+    BYTE_KINDS,
+    HIDDEN,
+    INLINE,
+    MARK,
+    PLAIN,
+    PRE,
+    RAW,
+    REFERENCE,
+    SKIPPED,
+    SPACE,
+    TAG_OPENS,
+    TAG_TABLE,
+    THREE,
+    VOID,
+    WHOLE,
+    Table,
+)
 from .utf8 import Bytes, kernel
 
-Table = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
 Wide = npt.NDArray[np.uint64]
 
@@ -21,73 +41,6 @@ Wide = npt.NDArray[np.uint64]
 TAG, PARENT, END, HINTS = range(4)
 # Columns of a block. WEIGHT, LINKED and MARKS are explained at ``read_blocks``.
 ELEMENT, FIRST, LAST, WEIGHT, LINKED, MARKS, LINKS, LINES = range(8)
-
-(OTHER, INLINE, BLOCK, SKIPPED, RAW, VOID, BREAK, ANCHOR, BODY, HEADING, PARAGRAPH, ITEM, CELL, ROW,
- TABLE, LIST, PRE, QUOTE, FIGURE, CAPTION, NAV, ASIDE, FOOTER, HEADER, ARTICLE, MAIN, FORM, TERM,
- TOP_HEADING, DIALOG) = range(30)  # fmt: skip
-
-_TAGS: Final = {
-    INLINE: "abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label mark meter "
-    "output q ruby rp rt s samp small span strike strong sub sup time tt u var nobr map math",
-    BLOCK: "html address center details dir div fieldset frameset hgroup hr legend menuitem "
-    "section summary tbody thead tfoot colgroup",
-    SKIPPED: "head svg template noscript select button textarea object canvas audio video datalist "
-    "applet picture progress",
-    RAW: "script style iframe noembed noframes xmp plaintext",
-    VOID: "area base col embed img input link meta param source track wbr basefont bgsound frame",
-    BREAK: "br", ANCHOR: "a", BODY: "body", TOP_HEADING: "h1", HEADING: "h2 h3 h4 h5 h6",
-    PARAGRAPH: "p", ITEM: "li", CELL: "td th caption", ROW: "tr", TABLE: "table",
-    LIST: "ul ol dl menu", PRE: "pre listing", QUOTE: "blockquote", FIGURE: "figure",
-    CAPTION: "figcaption", NAV: "nav", ASIDE: "aside", FOOTER: "footer", HEADER: "header",
-    ARTICLE: "article", MAIN: "main", FORM: "form", TERM: "dt dd", DIALOG: "dialog",
-}  # fmt: skip
-
-HEADINGS: Final = 1 << HEADING | 1 << TOP_HEADING
-
-WHOLE: Final = 1 << 30
-"""In a table of words: the word must end where it ends; without it, it may go on (``comment*``)."""
-
-HIDDEN: Final = 1
-"""The hint of an element with ``hidden`` or ``display: none``."""
-_ATTRIBUTES: Final = {"class": 1, "id": 1, "role": 1, "itemprop": 1, "style": 2, "hidden": 3}
-
-
-def table_of(values: Mapping[str, int]) -> Table:
-    """An open hash table from ASCII words to numbers, for the kernel.
-
-    Args:
-        values: words in lower case, and numbers above zero.
-
-    Returns:
-        (slots, 2): hash and number; a free slot has number 0. The slots are a power of two.
-    """
-    slots = 64
-    while slots < 4 * len(values):
-        slots *= 2
-    table = np.zeros((slots, 2), np.int64)
-    for word, value in values.items():
-        code = 17
-        for byte in word.encode("ascii"):
-            code = (code * 31 + byte) & 0xFFFFFFFF
-        slot = code & (slots - 1)
-        while table[slot, 1]:
-            slot = (slot + 1) & (slots - 1)
-        table[slot] = code, value
-    return table
-
-
-_TAG_TABLE: Final = table_of({tag: kind for kind, tags in _TAGS.items() for tag in tags.split()})
-_ATTRIBUTE_TABLE: Final = table_of(_ATTRIBUTES)
-
-
-# What a byte of text is to the kernel.
-PLAIN, SPACE, TAG_OPENS, REFERENCE, MARK, THREE = range(6)
-_KINDS: Final = np.zeros(256, np.uint8)
-_KINDS[list(b" \n\t\r\f")] = SPACE
-_KINDS[list(b",.;!?:")] = MARK
-_KINDS[ord("<")] = TAG_OPENS
-_KINDS[ord("&")] = REFERENCE
-_KINDS[0xE0:0xF0] = THREE
 
 _ONES: Final = np.uint64(0x0101010101010101)
 _HIGHS: Final = np.uint64(0x8080808080808080)
@@ -151,30 +104,22 @@ def _display_none(html: Bytes, start: int, end: int) -> bool:
 
 
 @kernel
-def _openings(html: Bytes) -> int:
-    count = 0
-    for byte in html:
-        count += byte == 60
-    return count
-
-
-@kernel
 def _scan(  # noqa: C901
     html: Bytes, wide: Wide, tags: Table, attributes: Table, words: Table
 ) -> tuple[Rows, Rows, Bytes, int]:
+    # Functions within become part of this one: a call that hands on arrays costs 20 ns, which at a
+    # thousand tags a page was a third of the time.
     size = len(html)
-    openings = _openings(html) + 2
+    openings = 2
+    for byte in html:
+        openings += byte == 60
     elements = np.empty((openings, 4), np.int32)
     blocks = np.empty((openings, 8), np.int32)
     stack = np.zeros(openings, np.int32)
     text = np.empty(size + 1, np.uint8)
 
-    def seek(start: int, byte: int) -> int:
-        """Where the next such byte is, or the size. Eight bytes at a time: bit tricks find a zero byte.
-
-        Source:
-            Bit Twiddling Hacks, "Determine if a word has a zero byte" (S. E. Anderson).
-        """
+    def seek(start: int, byte: int) -> Any:
+        # Eight bytes at a time (S. E. Anderson, Bit Twiddling Hacks, "a word has a zero byte").
         size, at = np.uint64(len(html)), np.uint64(start)
         one, three, top = np.uint64(1), np.uint64(3), np.uint64(56)
         words = np.uint64(len(wide))
@@ -194,8 +139,8 @@ def _scan(  # noqa: C901
             at += one
         return np.int64(at)
 
-    def hints_of(start: int) -> tuple[int, int]:
-        """Hints of a start tag whose name ends at ``start``, and the position behind its ``>``."""
+    def hints_of(start: int) -> tuple[int, Any]:
+        """Hints of a start tag whose name ends here, and the position behind its ``>``."""
         size, at, one = np.uint64(len(html)), np.uint64(start), np.uint64(1)
         hints = 0
         while at < size and html[at] != 62:
@@ -210,7 +155,7 @@ def _scan(  # noqa: C901
             if kind == 3:
                 hints |= HIDDEN
             if at + one < size and html[at] == 61 and html[at + one] == 34:
-                value = np.int64(at) + 2
+                value: Any = np.int64(at) + 2
                 end = seek(value, 34)
                 if kind == 1:
                     hints |= _words_in(html, value, end, words)
@@ -221,24 +166,18 @@ def _scan(  # noqa: C901
                 at += one  # a name may itself hold a sign of equality
         return hints, np.int64(at) + 1
 
-    def read_text(start: int, end: int, floor: int, pre: bool) -> tuple[int, int, int, int]:
-        """Copy text up to the next tag, white space collapsed unless it is preformatted.
-
-        Unsigned positions: an index that may be negative costs a third more time.
-
-        Args:
-            html, start: where it stands.
-            text, end, floor: where it goes; the block began at ``floor``.
-
-        Returns:
-            The position of the tag, the end of the text, its weight, its marks.
-        """
+    def read_text(  # noqa: C901
+        start: int, end: int, floor: int, pre: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """Copy text up to the next tag: where that is, the end of the copy, its weight, marks."""
+        # Unsigned, since an index that may be negative costs a third more time.
         one, two = np.uint64(1), np.uint64(2)
-        size, at, used, first = np.uint64(len(html)), np.uint64(start), np.uint64(end), np.uint64(floor)
+        size, at = np.uint64(len(html)), np.uint64(start)
+        used, first = np.uint64(end), np.uint64(floor)
         weight = marks = np.uint64(0)
         while at < size:
             byte = html[at]
-            kind = _KINDS[byte]
+            kind = BYTE_KINDS[byte]
             if kind == TAG_OPENS:
                 break
             at += one
@@ -279,7 +218,7 @@ def _scan(  # noqa: C901
                         if text[used - one] == 32:
                             break
                         weight -= one
-                    elif _KINDS[byte] != PLAIN:
+                    elif BYTE_KINDS[byte] != PLAIN:
                         break
                     text[used] = byte
                     used += one
@@ -297,22 +236,18 @@ def _scan(  # noqa: C901
                 if byte == 0xE3 or byte == 0xEF or byte == 0xE2:
                     code = np.int64(byte) << 16 | np.int64(html[at]) << 8 | html[at + one]
                     # 、 。 ！ ， ： ； ？ …
-                    if (
-                        code == 0xE38081 or code == 0xE38082 or code == 0xEFBC81
-                        or code == 0xEFBC8C or code == 0xEFBC9A or code == 0xEFBC9B
-                        or code == 0xEFBC9F or code == 0xE280A6
-                    ):  # fmt: skip
+                    if code in (0xE38081, 0xE38082, 0xEFBC81, 0xEFBC8C, 0xEFBC9A, 0xEFBC9B,
+                                0xEFBC9F, 0xE280A6):  # fmt: skip
                         marks += one
                 at += two
         return np.int64(at), np.int64(used), np.int64(weight), np.int64(marks)
 
-    n_elements = n_blocks = used = depth = deepest = 0
+    n_elements = n_blocks = used = depth = deepest = at = 0
     skip_from = 0  # depth of the element whose text is not read; 0: all is read
     anchors = pres = breaks = 0
     # The block that is being written: where it starts, its columns, whether it ends here.
     first = home = weight = linked = marks = links = lines = 0
     ends = False
-    at = 0
     while at < size:
         if html[at] == 60:
             if at + 1 < size and (html[at + 1] == 33 or html[at + 1] == 63):  # <!-- -->, <!doctype>
@@ -370,12 +305,11 @@ def _scan(  # noqa: C901
                         used -= 1
                     if used > first:
                         row = n_blocks
-                        blocks[row, ELEMENT], blocks[row, FIRST], blocks[row, LAST] = (
-                            home, first, used,
-                        )  # fmt: skip
-                        blocks[row, WEIGHT], blocks[row, LINKED] = weight, linked
-                        blocks[row, MARKS], blocks[row, LINKS] = marks, links
-                        blocks[row, LINES] = lines
+                        blocks[row, ELEMENT], blocks[row, WEIGHT], blocks[row, LINKED] = (
+                            home, weight, linked)  # fmt: skip
+                        blocks[row, FIRST], blocks[row, LAST] = first, used
+                        blocks[row, MARKS], blocks[row, LINKS], blocks[row, LINES] = (
+                            marks, links, lines)  # fmt: skip
                         n_blocks += 1
                         first = used
                     weight = linked = marks = links = lines = home = 0
@@ -397,7 +331,7 @@ def _scan(  # noqa: C901
             elements[row, HINTS] = hints
             elements[row, END] = n_elements
             deepest = max(deepest, depth + 1)
-            if tag == VOID or tag == BREAK:
+            if tag in (VOID, BREAK):
                 continue
             stack[depth] = row
             depth += 1
@@ -439,14 +373,6 @@ def _scan(  # noqa: C901
                 ):
                     holder -= 1
                 home = stack[holder]
-    while used > first and (text[used - 1] == 32 or text[used - 1] == 10):
-        used -= 1
-    if used > first:
-        row = n_blocks
-        blocks[row, ELEMENT], blocks[row, FIRST], blocks[row, LAST] = home, first, used
-        blocks[row, WEIGHT], blocks[row, LINKED] = weight, linked
-        blocks[row, MARKS], blocks[row, LINKS], blocks[row, LINES] = marks, links, lines
-        n_blocks += 1
     return elements[:n_elements], blocks[:n_blocks], text[:used], deepest
 
 
@@ -470,4 +396,4 @@ def read_blocks(html: bytes, words: Table) -> tuple[Rows, Rows, Bytes, int]:
     """
     data = np.frombuffer(html, np.uint8)
     wide = np.frombuffer(html, np.uint64, len(html) >> 3)
-    return _scan(data, wide, _TAG_TABLE, _ATTRIBUTE_TABLE, words)
+    return _scan(data, wide, TAG_TABLE, ATTRIBUTE_TABLE, words)

@@ -17,7 +17,6 @@ from yanmo.curate.markup import (
     ELEMENT,
     END,
     FIRST,
-    HIDDEN,
     HINTS,
     LAST,
     LINKED,
@@ -27,6 +26,7 @@ from yanmo.curate.markup import (
     read_blocks,
 )  # fmt: skip
 from yanmo.curate.sandbox import TooLarge
+from yanmo.curate.tags import HIDDEN
 
 OPTIONS = asdict(ExtractOptions())
 SENTENCES = [
