@@ -248,7 +248,20 @@ def _scan(  # noqa: C901
     # The block that is being written: where it starts, its columns, whether it ends here.
     first = home = weight = linked = marks = links = lines = 0
     ends = False
-    while at < size:
+    while True:
+        if ends or at >= size:
+            while used > first and (text[used - 1] == 32 or text[used - 1] == 10):
+                used -= 1
+            if used > first:
+                row = (home, first, used, weight, linked, marks, links, lines)  # as the columns
+                for column in range(8):
+                    blocks[n_blocks, column] = row[column]
+                n_blocks += 1
+                first = used
+            weight = linked = marks = links = lines = home = 0
+            ends = False
+            if at >= size:
+                break
         if html[at] == 60:
             if at + 1 < size and (html[at + 1] == 33 or html[at + 1] == 63):  # <!-- -->, <!doctype>
                 comment = at + 3 < size and html[at + 2] == 45 and html[at + 3] == 45
@@ -299,20 +312,6 @@ def _scan(  # noqa: C901
                 elif tag == BLOCK or tag > ANCHOR:  # neither inline nor unread
                     ends = True
                     breaks = 0
-                if ends:
-                    ends = False
-                    while used > first and (text[used - 1] == 32 or text[used - 1] == 10):
-                        used -= 1
-                    if used > first:
-                        row = n_blocks
-                        blocks[row, ELEMENT], blocks[row, WEIGHT], blocks[row, LINKED] = (
-                            home, weight, linked)  # fmt: skip
-                        blocks[row, FIRST], blocks[row, LAST] = first, used
-                        blocks[row, MARKS], blocks[row, LINKS], blocks[row, LINES] = (
-                            marks, links, lines)  # fmt: skip
-                        n_blocks += 1
-                        first = used
-                    weight = linked = marks = links = lines = home = 0
             if closing:
                 while depth >= up:
                     depth -= 1
@@ -324,16 +323,16 @@ def _scan(  # noqa: C901
                     if skip_from > depth:
                         skip_from = 0
                 continue
-            row = n_elements
+            new = n_elements
             n_elements += 1
-            elements[row, TAG] = tag
-            elements[row, PARENT] = stack[depth - 1] if depth else -1
-            elements[row, HINTS] = hints
-            elements[row, END] = n_elements
+            elements[new, TAG] = tag
+            elements[new, PARENT] = stack[depth - 1] if depth else -1
+            elements[new, HINTS] = hints
+            elements[new, END] = n_elements
             deepest = max(deepest, depth + 1)
             if tag in (VOID, BREAK):
                 continue
-            stack[depth] = row
+            stack[depth] = new
             depth += 1
             if tag == RAW:
                 at = seek(at, 60)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from resiliparse.parse.html import HTMLTree
 
+from yanmo.curate import boilerplate
 from yanmo.curate.blocks import AD, COMMENT, HINT_TABLE, META, RELATED, SIDE
 from yanmo.curate.boilerplate import NOTICE, SECTION, phrases_in
 from yanmo.curate.extract import ExtractOptions
@@ -230,6 +231,46 @@ def test_phrases() -> None:
     found, _ = phrases_in(blocks, elements, text, title="")
     assert found.tolist() == [kind for text, kind in cases.items() if text]
     assert phrases_in(blocks[:0], elements, text[:0], title="")[0].tolist() == []
+
+
+def slow_phrases(blocks: list[str], weights: list[int], title: str) -> tuple[list[int], list[int]]:
+    """The definition, in plain Python: each block is a heading without links."""
+    kinds, repeats = [], []
+    flat = "".join(title.split()).lower()
+    for row, (text, weight) in enumerate(zip(blocks, weights, strict=True)):
+        small = bytes(text, "utf-8").lower().decode()
+        found = [limit for phrase, limit in boilerplate._NOTICES.items() if phrase in small]
+        section = boilerplate._kind(text.lower()) if len(text.encode()) <= 180 else 0
+        kinds.append(section or (NOTICE if any(weight <= limit for limit in found) else 0))
+        size = len(flat.encode())
+        if max(6, size / boilerplate.TITLE_SHARE) <= weight <= size:
+            repeats += [row] if "".join(text.split()).lower() in flat else []
+    return kinds, repeats
+
+
+WORDS = st.sampled_from(
+    [
+        *("Related", "related", "ARTICLES", "相关", "阅读", "3", "(2)", "©", "Copyright (C)",
+          "Alle", "rechte", "vorbehalten", "来源：", "责任编辑", "ICP备", "à", "Ähnliche", "lire", "aussi",
+          "广告", "Share", "share_it", "x", "第一", "é", "İ", "\u2028", "\x1c", "评论", "K"),
+        "the council decided on Monday " * 14, "会议的情况，代表们讨论了工作计划。" * 4,
+    ]
+)  # fmt: skip
+TEXTS = st.lists(st.tuples(WORDS, st.sampled_from(["", " "])), min_size=1, max_size=6).map(
+    lambda pairs: "".join(word + gap for word, gap in pairs)
+)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5), TEXTS, st.data())
+def test_the_gates_let_all_phrases_through(texts: list[str], title: str, data: Any) -> None:
+    page = "".join(f"<h2>{text}</h2>" for text in texts)
+    elements, blocks, text, _ = read_blocks(f"<body>{page}</body>".encode(), HINT_TABLE)
+    read = [text[row[FIRST] : row[LAST]].tobytes().decode() for row in blocks]
+    if read and data.draw(st.booleans()):
+        title = data.draw(st.sampled_from(read)) + " | The Paper"
+    found, repeats = phrases_in(blocks, elements, text, title=title)
+    wanted = slow_phrases(read, blocks[:, WEIGHT].tolist(), title)
+    assert (found.tolist(), repeats.tolist()) == wanted
 
 
 def test_gold_marks_find_their_paragraphs() -> None:
