@@ -175,7 +175,7 @@ def _may_announce(text: Bytes, first: int, last: int) -> bool:
         if not 0xE5 <= text[at] <= 0xE9 and not (
             text[at] == 0xE4 and at + 1 < last and text[at + 1] >= 0xB8
         ):
-            return at > first or text[at] == 0xC3  # a letter such as ä, or a sign within
+            return text[at] in (0xC2, 0xC3, 0xE2, 0xE3, 0xEF, 0xF0)  # « ä → 【 ： and the like
         for k in range(at, min(at + 6, last)):
             code = code * 31 + text[k] & 0xFFFFFFFF
     else:
