@@ -42,9 +42,13 @@ DROPPED_SCHEMA: Final = pa.schema(
         pa.field("rule", pa.string(), nullable=False),
         ("value", pa.float64()),
         ("threshold", pa.float64()),
+        ("encoding", pa.string()),
+        ("encoding_reason", pa.string()),
         ("text", pa.large_string()),
     ]
 )
+"""``encoding_reason`` is the JSON object that ``meta`` holds of a kept document under ``encoding``:
+why its bytes were read so. Null where nothing had to be chosen."""
 
 # A row group is what a reader holds at once. 1024 rows of web text are a few megabytes; a table is
 # cut by rows alone, so the bytes depend on the rows and not on who wrote them.

@@ -12,6 +12,7 @@ from yanmo.documents import DROPPED_SCHEMA, SCHEMA, document_id
 from .encoding import decode_page
 from .extract import Extracted, Extractor
 from .ledger import Quarantine, Rejected
+from .reasons import encoding_reason
 
 STEP: Final = "extract"
 EMPTY, TOO_LARGE = "no_main_content", "page_too_large"
@@ -142,7 +143,8 @@ class Desk:
         self._rows.append(
             {"id": document_id(self.source, row["origin"]), "source": self.source,
              "origin": row["origin"], "url": row["url"], "step": STEP, "rule": rule,
-             "value": float(chars), "threshold": None, "text": row["markup"][:MARKUP_CHARS]}
+             "value": float(chars), "threshold": None, "text": row["markup"][:MARKUP_CHARS],
+             "encoding": row["encoding"], "encoding_reason": encoding_reason(row["meta"])}
         )  # fmt: skip
 
     def _reject(self, row: dict[str, Any], extracted: Extracted) -> None:

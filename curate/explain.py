@@ -11,6 +11,7 @@ from yanmo.documents import part_paths
 from yanmo.errors import DataError
 from yanmo.report import Table
 
+from .reasons import encoding_reason
 from .runfolder import open_run
 
 
@@ -85,9 +86,11 @@ def _signals(run: Path, identity: str) -> dict[str, Any]:
 
 def _encoding_lines(found: Mapping[str, Any]) -> list[str]:
     """How the bytes were read, where that was a choice."""
-    reason = json.loads(found.get("meta") or "{}").get("encoding")
-    if not isinstance(reason, dict) or "source" not in reason:  # the input's own field
+    kept = found["outcome"] == "kept"
+    text = encoding_reason(found.get("meta")) if kept else found.get("encoding_reason")
+    if not text:
         return []
+    reason = json.loads(text)
     line = f"read as {found['encoding']} ({reason['source']})"
     if "score" in reason:
         line += f", score {reason['score']:.2f}"

@@ -18,6 +18,7 @@ from yanmo.documents import DROPPED_SCHEMA, SCHEMA, PartWriter, iterate, write_p
 from yanmo.errors import LedgerError
 
 from .clusters import DUPLICATES_SCHEMA
+from .reasons import encoding_reason
 
 FINAL_SCHEMA: Final = pa.schema(
     [
@@ -153,9 +154,11 @@ def _dropped_rows(
     ids = batch.column("id")
     shown = _sampled(ids, parameters["keep_dropped"], parameters["sample_fraction"])
     text = pc.if_else(pa.array(shown), batch.column("text"), pa.scalar(None, pa.large_string()))
+    reasons = pa.array(map(encoding_reason, batch.column("meta").to_pylist()), pa.string())
     return pa.table(
         {"id": ids, "source": batch.column("source"), "origin": batch.column("origin"),
          "url": batch.column("url"), "step": word["step"], "rule": word["rule"],
-         "value": word["value"], "threshold": word["threshold"], "text": text},
+         "value": word["value"], "threshold": word["threshold"],
+         "encoding": batch.column("encoding"), "encoding_reason": reasons, "text": text},
         schema=DROPPED_SCHEMA,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from yanmo.curate import encoding
 from yanmo.curate.alphabets import languages
 from yanmo.curate.encoding import decode_page
 from yanmo.curate.encoding_score import Candidate, foreign_runs, quality_of, rank
-from yanmo.curate.explain import render
+from yanmo.curate.explain import explain, render
 from yanmo.curate.ingest import ingest_files
 from yanmo.vocab.charsets import characters
 
@@ -272,3 +274,30 @@ def test_an_encoding_field_of_the_input_is_its_own() -> None:
              "text": "t", "encoding": "utf-8"}  # fmt: skip
     for meta in ('{"encoding":"x"}', '{"encoding":{"of":"tape"}}', "{}"):
         assert "read as" not in render({**found, "meta": meta})
+
+
+def test_why_tells_how_a_dropped_page_was_read(tmp_path: Path) -> None:
+    """Dropped by the extractor (a page of images) and by a rule (a page of ten characters)."""
+    short = "今天天气很好，我们去公园。"
+    pages = {"images": "<p title='今天天气很好我们去公园散步'></p>" * 9, "short": f"<p>{short}</p>"}
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    for name, body in pages.items():
+        (folder / f"{name}.html").write_bytes(html(body).encode("gb18030"))
+    (folder / "ascii.html").write_text(html(""))
+    yanmo = [sys.executable, "-m", "yanmo", "curate"]
+    run = tmp_path / "run"
+    subprocess.run([*yanmo, "run", str(folder), "-q", "--out", str(run)], check=True)
+    for name, rule in (("images", "no_main_content"), ("short", "min_"), ("ascii", "")):
+        found = explain(run, f"{name}.html#0")
+        assert found["outcome"] == "dropped"
+        assert found["rule"].startswith(rule)
+        told = render(found)
+        if name == "ascii":
+            assert found["encoding_reason"] is None
+            assert "read as" not in told
+        else:
+            assert found["encoding"] == "gb18030"
+            assert re.search(r"read as gb18030 \(detector\), score \d\.\d\d", told)
+    why = [*yanmo, "why", str(run), "short.html#0"]
+    assert "read as gb18030 (" in subprocess.run(why, check=True, stdout=-1, text=True).stdout
