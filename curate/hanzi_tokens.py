@@ -19,6 +19,9 @@ from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
+Marks = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int32]
+Times = npt.NDArray[np.int32]
 
 HANZI_WEIGHT: Final = 5
 WORD_WEIGHT: Final = 9
@@ -28,8 +31,7 @@ _FIRST_HAN: Final = 0x4E00
 _LAST_HAN: Final = 0x9FD5
 _FREE: Final = np.uint64(0)
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-_FIRST_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND_MIX: Final = np.uint64(0x94D049BB133111EB)
+_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def cut_hanzi(codes: Codes, bounds: Bounds) -> Tokens:
@@ -146,9 +148,9 @@ def _weigh(
 
 @kernel
 def _mixed(value: np.uint64) -> np.uint64:
-    value = (value ^ value >> np.uint64(30)) * _FIRST_MIX
-    value = (value ^ value >> np.uint64(27)) * _SECOND_MIX
-    return value ^ value >> np.uint64(31)
+    """One to one, so that it makes no two keys equal; both halves are good for places in a table."""
+    value = (value ^ value >> np.uint64(32)) * _MIX
+    return value ^ value >> np.uint64(29)
 
 
 @kernel
@@ -160,64 +162,127 @@ def _slot_of(table: Keys, mask: int, key: np.uint64) -> int:
 
 
 @kernel
-def _word_repeats(  # noqa: C901
-    codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, out: Counts
-) -> None:
-    most_tokens = most_chars = 1
+def _saw(seen: Marks, mask: int, key: np.uint64) -> None:
+    """Note a key in a filter that tells "once" from "perhaps more than once"."""
+    slot = np.int64(key) & mask
+    seen[slot] += seen[slot] < 2
+
+
+@kernel
+def _repeated_prefixes(  # noqa: PLR0913
+    hashes: Keys, powers: Keys, places: Counts, chars: int, n: int, keys: Keys, seen: Marks,
+    before: Places, n_before: int, kept: Places
+) -> int:  # fmt: skip
+    """Of the tokens ``before``, those whose next ``n`` characters may stand elsewhere too."""
+    mask = 64
+    while mask < 8 * n_before:
+        mask *= 2
+    mask -= 1
+    seen[: mask + 1] = 0
+    whole = 0
+    while whole < n_before and places[before[whole]] + n <= chars:
+        place = places[before[whole]]
+        keys[whole] = _mixed(hashes[place + n] - hashes[place] * powers[n])
+        _saw(seen, mask, keys[whole])
+        whole += 1
+    n_kept = 0
+    for k in range(whole):
+        kept[n_kept] = before[k]
+        n_kept += seen[np.int64(keys[k]) & mask] > 1
+    return n_kept
+
+
+@kernel
+def _stretches(  # noqa: PLR0913
+    hashes: Keys, powers: Keys, places: Counts, weights: Counts, tokens: int, n: int, kept: Places,
+    n_kept: int, table: Keys, times: Times
+) -> int:  # fmt: skip
+    """Characters of repeated stretches of ``n`` words that begin at one of the tokens ``kept``."""
+    size = 64
+    while size < 2 * n_kept:
+        size *= 2
+    table[:size] = _FREE
+    enough = 2 * WORD_WEIGHT * n - 5  # half a hanzi may be missing: the nearest end, not the next
+    covered = best = stop = free_from = 0
+    if n <= 4 and 2 * weights[tokens] >= enough:  # what stands first occurs once at least
+        while 2 * weights[stop] < enough:
+            stop += 1
+        best, covered = 1, places[stop] + n - 1
+    for k in range(n_kept):
+        t = kept[k]
+        if t < free_from:
+            continue
+        if 2 * (weights[tokens] - weights[t]) < enough:
+            break
+        stop = max(stop, t + n)  # no token weighs more than a word
+        while 2 * (weights[stop] - weights[t]) < enough:
+            stop += 1
+        length = places[stop] - places[t]
+        key = _mixed(hashes[places[stop]] - hashes[places[t]] * powers[length])
+        key |= np.uint64(1)  # zero marks a free slot
+        slot = _slot_of(table, size - 1, key)
+        again = table[slot] == key
+        table[slot] = key
+        if n <= 4:
+            times[slot] = times[slot] + 1 if again else 1
+            # Ties: the first in the text to reach the number.
+            if times[slot] > best:
+                best = np.int64(times[slot])
+                covered = (length + n - 1) * best
+        elif again:
+            covered += length
+            free_from = stop
+    return covered
+
+
+@kernel
+def _word_repeats(codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, out: Counts) -> None:
+    most_tokens = most_chars = longest = 1
     for document in range(len(bounds) - 1):
         first, last = bounds[document], bounds[document + 1]
         most_tokens = max(most_tokens, last - first)
         if last > first:
             most_chars = max(most_chars, ends[last - 1] - starts[first])
+    for t in range(len(starts)):
+        longest = max(longest, ends[t] - starts[t])
     size = 64
     while size < 2 * most_tokens:
         size *= 2
     table = np.empty(size, np.uint64)
     times = np.empty(size, np.int32)
+    seen = np.empty(4 * size + 64, np.uint8)
     hashes = np.zeros(most_chars + 1, np.uint64)
-    powers = np.ones(most_chars + 1, np.uint64)
-    places = np.empty(most_tokens + 1, np.int64)  # characters before a token
-    weights = np.empty(most_tokens + 1, np.int64)  # ninths of words before a token
+    powers = np.ones(min(most_chars, 20 * longest) + 20, np.uint64)  # under 20 tokens a stretch
+    for k in range(1, len(powers)):
+        powers[k] = powers[k - 1] * _BASE
+    keys = np.empty(most_tokens, np.uint64)
+    places = np.zeros(most_tokens + 1, np.int64)  # characters before a token
+    weights = np.zeros(most_tokens + 1, np.int64)  # ninths of words before a token
+    each = np.arange(most_tokens + 1).astype(np.int32)
+    kept = np.empty(most_tokens + 1, np.int32)  # where stretches start that may repeat
     for document in range(len(bounds) - 1):
         first = bounds[document]
         tokens = bounds[document + 1] - first
-        places[0] = weights[0] = chars = 0
+        chars = 0
+        hashed = np.uint64(0)
         for t in range(tokens):
             for i in range(starts[first + t], ends[first + t]):
-                hashes[chars + 1] = hashes[chars] * _BASE + _mixed(np.uint64(codes[i]) + _BASE)
-                powers[chars + 1] = powers[chars] * _BASE
+                hashed = hashed * _BASE + np.uint64(codes[i])
                 chars += 1
+                hashes[chars] = hashed
             places[t + 1] = chars
             weights[t + 1] = weights[t] + _weight(codes[starts[first + t]])
-        size = 64
-        while size < 2 * tokens:
-            size *= 2
+        n_kept = 0
         for n in range(2, 11):
-            table[:size] = _FREE
-            covered = best = 0
-            t = stop = 0
-            while t < tokens:
-                # Half a hanzi may be missing: the nearest end, not the next one.
-                while stop < tokens and 2 * (weights[stop] - weights[t]) + 5 < 2 * WORD_WEIGHT * n:
-                    stop += 1
-                if 2 * (weights[stop] - weights[t]) + 5 < 2 * WORD_WEIGHT * n:
-                    break
-                length = places[stop] - places[t]
-                key = _mixed(hashes[places[stop]] - hashes[places[t]] * powers[length])
-                key |= np.uint64(1)  # zero marks a free slot
-                slot = _slot_of(table, size - 1, key)
-                again = table[slot] == key
-                table[slot] = key
-                if n <= 4:
-                    times[slot] = times[slot] + 1 if again else 1
-                    # Ties: the first in the text to reach the number.
-                    if times[slot] > best:
-                        best = times[slot]
-                        covered = (length + n - 1) * np.int64(best)
-                    t += 1
-                elif again:
-                    covered += length
-                    t = stop
-                else:
-                    t += 1
-            out[n - 2, document] = covered
+            # A stretch of n words has n characters or more: equal ones share their first n.
+            if n == 2:
+                n_kept = _repeated_prefixes(
+                    hashes, powers, places, chars, n, keys, seen, each, tokens, kept
+                )
+            elif n_kept:
+                n_kept = _repeated_prefixes(
+                    hashes, powers, places, chars, n, keys, seen, kept, n_kept, kept
+                )
+            out[n - 2, document] = _stretches(
+                hashes, powers, places, weights, tokens, n, kept, n_kept, table, times
+            )

@@ -5,25 +5,20 @@ FineWeb) token by token on English. They are measured only if the recipe asks fo
 published_en``); ``yanmo.curate.published_zh`` has the Chinese ones.
 """
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
-from .c4_lines import CleanedLines, clean_lines
-from .layout import count_lines
+from .c4_lines import clean_lines
 from .published_lines import count_published_lines
 from .published_ngrams import token_repeats
 from .published_sets import IS_LETTER, PUNCTUATION, SYMBOL_ONLY, TERMINAL, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
-from .tokens import Tokens, cut_tokens
+from .tokens import CutLines, Tokens, cut_lines, cut_tokens
 from .utf8 import Bounds, Codes, kernel
 from .words import STOP_WORDS_EN
 
 Counts = npt.NDArray[np.int64]
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
-
-SHORT_LINE_CHARS: Final = 30
 
 
 def published_lines(codes: Codes, bounds: Bounds) -> dict[str, Column]:
@@ -76,7 +71,7 @@ def published_en(codes: Codes, bounds: Bounds) -> dict[str, Column]:
     for n, repeated in zip(sizes, token_repeats(codes, tokens), strict=True):
         kind = "top" if n in TOP_SIZES else "duplicate"
         columns[f"gopher_{kind}_{n}_gram_char_fraction"] = ratio(repeated, chars)
-    return columns | _c4_signals(clean_lines(codes, bounds))
+    return columns | _c4_signals(codes, bounds, tokens)
 
 
 def ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:
@@ -102,31 +97,29 @@ def _count_code(codes: Codes, bounds: Bounds, code: int, counts: Counts) -> None
         counts[document] = n
 
 
-def _c4_signals(cleaned: CleanedLines) -> dict[str, Column]:
+def _c4_signals(codes: Codes, bounds: Bounds, tokens: Tokens) -> dict[str, Column]:
     """What C4 leaves, with and without its rule on line ends, and FineWeb's look at it."""
-    codes, bounds = cleaned.codes, cleaned.bounds
-    tokens = cut_tokens(codes, bounds)
+    left = clean_lines(codes, bounds)
+    ends, chars = left.lines[1], np.diff(left.bounds)
+    spans = CutLines(ends, left.line_bounds, left.sources[0], left.sources[1])
+    found = cut_lines(left.codes, left.bounds, spans, tokens)
     sentences = np.zeros((2, len(bounds) - 1), np.int64)
     _count_sentences(
-        codes, bounds, roles(), tokens.starts, tokens.ends, tokens.bounds,
-        cleaned.lines, cleaned.terminal, cleaned.line_bounds, sentences,
+        left.codes, left.bounds, roles(), found.starts, found.ends, found.bounds,
+        ends, left.terminal, left.line_bounds, sentences,
     )  # fmt: skip
-    lines = count_published_lines(codes, bounds)
-    layout = count_lines(codes, bounds, short_line_chars=SHORT_LINE_CHARS)
-    newlines = count_code(codes, bounds, 10)
+    lines, terminal, short, duplicate_chars, newlines = left.counts
     return {
         "n_c4_sentences": sentences[1],
-        "n_c4_lorem_ipsum_lines": cleaned.lorem[1],
-        "n_c4_curly_bracket_lines": cleaned.brackets[1],
+        "n_c4_lorem_ipsum_lines": left.lorem[1],
+        "n_c4_curly_bracket_lines": left.brackets[1],
         "n_c4_any_sentences": sentences[0],
-        "n_c4_any_lorem_ipsum_lines": cleaned.lorem[0],
-        "n_c4_any_curly_bracket_lines": cleaned.brackets[0],
-        "c4_any_terminal_punctuation_line_fraction": ratio(lines.terminal_lines, layout.lines),
-        "c4_any_short_line_fraction": ratio(layout.short_lines, layout.lines),
-        "c4_any_duplicate_line_char_fraction": ratio(
-            layout.duplicate_line_chars, np.diff(bounds) - newlines
-        ),
-        "c4_any_newlines_per_word": ratio(newlines, np.diff(tokens.bounds)),
+        "n_c4_any_lorem_ipsum_lines": left.lorem[0],
+        "n_c4_any_curly_bracket_lines": left.brackets[0],
+        "c4_any_terminal_punctuation_line_fraction": ratio(terminal, lines),
+        "c4_any_short_line_fraction": ratio(short, lines),
+        "c4_any_duplicate_line_char_fraction": ratio(duplicate_chars, chars - newlines),
+        "c4_any_newlines_per_word": ratio(newlines, np.diff(found.bounds)),
     }
 
 

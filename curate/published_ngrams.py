@@ -16,11 +16,14 @@ from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
+Marks = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int32]
+Times = npt.NDArray[np.int32]
 
+_PREFIX: Final = 16
 _FREE: Final = np.uint64(0)
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
-_FIRST_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND_MIX: Final = np.uint64(0x94D049BB133111EB)
+_MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def token_repeats(codes: Codes, tokens: Tokens) -> Counts:
@@ -91,9 +94,9 @@ assert (*TOP_SIZES, *DUPLICATE_SIZES) == tuple(range(2, 11))
 
 @kernel
 def _mixed(value: np.uint64) -> np.uint64:
-    value = (value ^ value >> np.uint64(30)) * _FIRST_MIX
-    value = (value ^ value >> np.uint64(27)) * _SECOND_MIX
-    return value ^ value >> np.uint64(31)
+    """One to one, so that it makes no two keys equal; both halves are good for places in a table."""
+    value = (value ^ value >> np.uint64(32)) * _MIX
+    return value ^ value >> np.uint64(29)
 
 
 @kernel
@@ -113,76 +116,159 @@ def _slot_of(table: Keys, mask: int, key: np.uint64) -> int:
 
 
 @kernel
-def _token_repeats(  # noqa: C901
+def _saw(seen: Marks, mask: int, key: np.uint64) -> None:
+    """Note a key in a filter that tells "once" from "perhaps more than once"."""
+    slot = np.int64(key) & mask
+    seen[slot] += seen[slot] < 2
+
+
+@kernel
+def _tops(  # noqa: PLR0913
+    words: Keys, places: Counts, tokens: int, keys: Keys, seen: Marks, kept: Places, slots: Places,
+    table: Keys, times: Times, out: Counts
+) -> None:  # fmt: skip
+    """Sizes 2 to 4: an n-gram repeats only if both (n-1)-grams in it do, so few are looked at."""
+    mask = 64
+    while mask < 8 * tokens:
+        mask *= 2
+    mask -= 1
+    seen[: mask + 1] = 0
+    for t in range(tokens - 1):
+        keys[t] = _mixed(words[t] * _BASE + words[t + 1])
+        _saw(seen, mask, keys[t])
+    n_kept = 0
+    for t in range(tokens - 1):
+        kept[n_kept] = t
+        n_kept += seen[np.int64(keys[t]) & mask] > 1
+    for n in range(2, 5):
+        if tokens < n:
+            return
+        size = 64
+        while size < 2 * n_kept:
+            size *= 2
+        table[:size] = _FREE
+        top_times = 0
+        for k in range(n_kept):
+            key = keys[kept[k]] | np.uint64(1)  # zero marks a free slot
+            slot = _slot_of(table, size - 1, key)
+            if table[slot] == _FREE:
+                table[slot] = key
+                times[slot] = 0
+            times[slot] += 1
+            top_times = max(top_times, times[slot])
+            slots[k] = slot
+        top, top_times = 0, max(top_times, 1)
+        if top_times > 1:  # the first in the text wins a tie
+            k = 0
+            while times[slots[k]] != top_times:
+                k += 1
+            top = kept[k]
+        out[n - 2] = (places[top + n] - places[top] + n - 1) * top_times
+        more = 0
+        for k in range(n_kept - 1):
+            t = kept[k]
+            if kept[k + 1] == t + 1 and times[slots[k]] > 1 and times[slots[k + 1]] > 1:
+                keys[t] = _mixed(keys[t] * _BASE + words[t + n])
+                kept[more] = t
+                more += 1
+        n_kept = more
+
+
+@kernel
+def _duplicates(  # noqa: PLR0913
+    hashes: Keys, powers: Keys, places: Counts, tokens: int, keys: Keys, seen: Marks, kept: Places,
+    table: Keys, out: Counts
+) -> None:  # fmt: skip
+    """Sizes 5 to 10. Equal n-grams begin with the same 16 characters, or are shorter than that: of
+    prose, few tokens are left to look at."""
+    mask = 64
+    while mask < 8 * tokens:
+        mask *= 2
+    mask -= 1
+    seen[: mask + 1] = 0
+    chars = places[tokens]
+    for t in range(tokens - 4):
+        place = places[t]
+        if place + _PREFIX > chars:
+            break
+        keys[t] = _mixed(hashes[place + _PREFIX] - hashes[place] * powers[_PREFIX])
+        _saw(seen, mask, keys[t])
+    n_kept = 0
+    for t in range(tokens - 4):
+        short = places[t + 5] - places[t] < _PREFIX
+        kept[n_kept] = t
+        n_kept += short or seen[np.int64(keys[t]) & mask] > 1
+    size = 64
+    while size < 2 * n_kept:
+        size *= 2
+    for n in range(5, 11):
+        table[:size] = _FREE
+        covered = free_from = 0
+        for k in range(n_kept):
+            t = kept[k]
+            if t < free_from:
+                continue
+            if t + n > tokens:
+                break
+            length = places[t + n] - places[t]
+            key = _mixed(hashes[places[t + n]] - hashes[places[t]] * powers[length])
+            key |= np.uint64(1)
+            slot = _slot_of(table, size - 1, key)
+            if table[slot] == key:
+                covered += length
+                free_from = t + n
+            else:
+                table[slot] = key
+        out[n - 2] = covered
+
+
+@kernel
+def _token_repeats(
     codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, out: Counts
 ) -> None:
-    most_tokens = most_chars = 1
+    most_tokens = most_chars = longest = 1
     for document in range(len(bounds) - 1):
         first, last = bounds[document], bounds[document + 1]
         most_tokens = max(most_tokens, last - first)
         if last > first:
             most_chars = max(most_chars, ends[last - 1] - starts[first])
+    for t in range(len(starts)):
+        longest = max(longest, ends[t] - starts[t])
     size = 64
     while size < 2 * most_tokens:
         size *= 2
     table = np.empty(size, np.uint64)
     times = np.empty(size, np.int32)
+    seen = np.empty(4 * size + 64, np.uint8)
     hashes = np.zeros(most_chars + 1, np.uint64)
-    powers = np.ones(most_chars + 1, np.uint64)
-    names = np.zeros(most_tokens + 1, np.uint64)  # hashes of sequences of tokens
-    places = np.empty(most_tokens + 1, np.int64)  # characters before a token
-    name_powers = np.ones(12, np.uint64)
-    for k in range(1, 12):
-        name_powers[k] = name_powers[k - 1] * _BASE
+    powers = np.ones(max(10 * longest, _PREFIX) + 1, np.uint64)
+    for k in range(1, len(powers)):
+        powers[k] = powers[k - 1] * _BASE
+    words = np.empty(most_tokens, np.uint64)
+    keys = np.empty(most_tokens, np.uint64)
+    places = np.zeros(most_tokens + 1, np.int64)  # characters before a token
+    kept = np.empty(most_tokens + 1, np.int32)  # where n-grams start that may repeat
+    slots = np.empty(most_tokens + 1, np.int32)
+    found = np.empty(9, np.int64)
     for document in range(len(bounds) - 1):
         first = bounds[document]
         tokens = bounds[document + 1] - first
-        places[0] = 0
         chars = 0
+        hashed = np.uint64(0)
         for t in range(tokens):
-            before = chars
+            before, place = hashed, chars
             for i in range(starts[first + t], ends[first + t]):
-                _prefix_hashes(hashes, powers, chars, codes[i])
+                hashed = hashed * _BASE + np.uint64(codes[i])
                 chars += 1
+                hashes[chars] = hashed
             places[t + 1] = chars
-            word = hashes[chars] - hashes[before] * powers[chars - before]
-            names[t + 1] = names[t] * _BASE + _mixed(word + np.uint64(chars - before))
-        size = 64
-        while size < 2 * tokens:
-            size *= 2
-        for n in range(2, 11):
-            table[:size] = _FREE
-            top = top_times = covered = 0
-            t = 0
-            while t + n <= tokens:
-                if n <= 4:
-                    key = _mixed(names[t + n] - names[t] * name_powers[n]) | np.uint64(1)
-                    slot = _slot_of(table, size - 1, key)
-                    if table[slot] == _FREE:
-                        table[slot] = key
-                        times[slot] = 0
-                    times[slot] += 1
-                    # The first in the text wins a tie: it is found below, not here.
-                    top_times = max(top_times, times[slot])
-                    t += 1
-                    continue
-                length = places[t + n] - places[t]
-                key = _mixed(hashes[places[t + n]] - hashes[places[t]] * powers[length])
-                key |= np.uint64(1)
-                slot = _slot_of(table, size - 1, key)
-                if table[slot] == key:
-                    covered += length
-                    t += n
-                else:
-                    table[slot] = key
-                    t += 1
-            if n <= 4:
-                for top in range(tokens - n + 1):
-                    key = _mixed(names[top + n] - names[top] * name_powers[n]) | np.uint64(1)
-                    if times[_slot_of(table, size - 1, key)] == top_times:
-                        covered = (places[top + n] - places[top] + n - 1) * np.int64(top_times)
-                        break
-            out[n - 2, document] = covered
+            length = chars - place
+            words[t] = _mixed(hashed - before * powers[length] + np.uint64(length))
+        found[:] = 0
+        _tops(words, places, tokens, keys, seen, kept, slots, table, times, found)
+        _duplicates(hashes, powers, places, tokens, keys, seen, kept, table, found)
+        for k in range(9):
+            out[k, document] = found[k]
 
 
 @kernel

@@ -33,11 +33,13 @@ from .utf8 import Bounds, Codes, kernel
 
 Keys = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
+Gate = npt.NDArray[np.bool_]
 
 _OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _PRIME: Final = np.uint64(0x100000001B3)
 _FREE: Final = np.uint64(0)
 _MAX_SPECIAL: Final = 12  # characters; nothing longer stands in the list
+_GATE_SIZE: Final = 8192
 
 
 def _hash(text: str) -> int:
@@ -47,11 +49,19 @@ def _hash(text: str) -> int:
     return value
 
 
+@kernel
+def _place_in_gate(first: int, middle: int, last: int, length: int) -> int:
+    """Three characters and the length send off 19 of 20 words before they are hashed."""
+    return (first * 7 + middle * 229 + last * 61 + length * 1031) & (_GATE_SIZE - 1)
+
+
 @cache
-def _tables() -> tuple[Keys, Places, Keys]:
-    """Hash table of the specials: keys, and the lengths of four pieces in a byte each; units."""
+def _tables() -> tuple[Gate, Keys, Places, Keys]:
+    """The specials: their gate; hash table of keys and of the lengths of four pieces in a byte
+    each; the units."""
     listed = specials()
     size = 4096
+    gate = np.zeros(_GATE_SIZE, np.bool_)
     keys, pieces = np.zeros(size, np.uint64), np.zeros(size, np.int64)
     for text, lengths in listed.items():
         key = _hash(text)
@@ -60,8 +70,10 @@ def _tables() -> tuple[Keys, Places, Keys]:
             slot = (slot + 1) & (size - 1)
         keys[slot] = key
         pieces[slot] = sum(length << 8 * k for k, length in enumerate(lengths))
+        middle = text[len(text) // 2]
+        gate[_place_in_gate(*map(ord, (text[0], middle, text[-1])), len(text))] = True
     units = sorted(map(_hash, UNITS.split()))
-    return keys, pieces, np.array(units, np.uint64)
+    return gate, keys, pieces, np.array(units, np.uint64)
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,23 @@ class Tokens:
     bounds: Bounds
 
 
+@dataclass(frozen=True)
+class CutLines:
+    """Lines that are left of documents, in order.
+
+    Attributes:
+        ends: in what is left, int64 ``[L]``.
+        bounds: document bounds in ``ends``, int64 ``[D + 1]``.
+        sources, source_ends: where a line stood that was left as it was, int64 ``[L]``; -1 for one
+            that was edited.
+    """
+
+    ends: Places
+    bounds: Bounds
+    sources: Places
+    source_ends: Places
+
+
 def cut_tokens(codes: Codes, bounds: Bounds) -> Tokens:
     """Cut documents into tokens; spaces are none.
 
@@ -88,10 +117,28 @@ def cut_tokens(codes: Codes, bounds: Bounds) -> Tokens:
     return Tokens(*_cut_tokens(codes, bounds, roles(), *_tables()))
 
 
+def cut_lines(codes: Codes, bounds: Bounds, lines: "CutLines", tokens: Tokens) -> Tokens:
+    """Cut what is left of documents; where a line was left as it was, its tokens are known.
+
+    Args:
+        codes: what is left, code points, int32.
+        bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+        lines: where its lines stand and stood.
+        tokens: of the whole documents.
+    """
+    spans = (lines.ends, lines.bounds, lines.sources, lines.source_ends)
+    known = (tokens.starts, tokens.ends, tokens.bounds)
+    return Tokens(*_cut_lines(codes, bounds, *spans, *known, roles(), *_tables()))
+
+
 @kernel
-def _special(codes: Codes, start: int, end: int, keys: Keys) -> int:
+def _special(codes: Codes, start: int, end: int, gate: Gate, keys: Keys) -> int:
     """Where this string stands in the list, or -1."""
-    if end - start > _MAX_SPECIAL or end <= start:
+    length = end - start
+    if length > _MAX_SPECIAL or length <= 0:
+        return -1
+    middle = codes[start + length // 2]
+    if not gate[_place_in_gate(codes[start], middle, codes[end - 1], length)]:
         return -1
     key = _OFFSET
     for i in range(start, end):
@@ -130,7 +177,10 @@ def _is_unit(codes: Codes, start: int, end: int, units: Keys) -> bool:
     key = _OFFSET
     for i in range(start, end):
         key = (key ^ np.uint64(codes[i])) * _PRIME
-    return bool(np.any(units == key))
+    for unit in units:
+        if unit == key:
+            return True
+    return False
 
 
 @kernel
@@ -142,7 +192,8 @@ def _suffix(  # noqa: C901
     role = roles[last]
     before = codes[end - 2] if end - start > 1 else np.int32(0)
     before_role = roles[before]
-    for length in range(4, 0, -1):
+    unit = role & IS_LETTER or last in (0x25, 0xB2, 0xB3)  # what units end in
+    for length in range(4 if unit else 0, 0, -1):
         number = end - start > length and roles[codes[end - length - 1]] & IS_DIGIT
         if number and _is_unit(codes, end - length, end, units):
             return length
@@ -278,14 +329,18 @@ def _is_address(codes: Codes, start: int, end: int, roles: Roles) -> bool:
 
 @kernel
 def _join_smileys(  # noqa: PLR0913
-    codes: Codes, starts: Places, ends: Places, first: int, n: int, keys: Keys, pieces: Places
-) -> int:
+    codes: Codes, starts: Places, ends: Places, first: int, n: int, gate: Gate, keys: Keys,
+    pieces: Places
+) -> int:  # fmt: skip
     """Put neighbours together that are listed as one: ``)`` and ``:`` are a smiley."""
     kept = k = first
     while k < n:
         last = k
-        for other in range(min(k + 6, n - 1), k, -1):
-            found = _special(codes, starts[k], ends[other], keys)
+        most = min(k + 6, n - 1)
+        if k < most and ends[k + 1] - starts[k] > _MAX_SPECIAL:
+            most = k
+        for other in range(most, k, -1):
+            found = _special(codes, starts[k], ends[other], gate, keys)
             if found >= 0 and pieces[found] < 256:
                 last = other
                 break
@@ -296,105 +351,214 @@ def _join_smileys(  # noqa: PLR0913
 
 
 @kernel
-def _cut_tokens(  # noqa: C901
+def _cut_middle(  # noqa: PLR0913
+    codes: Codes, start: int, end: int, roles: Roles, starts: Places, ends: Places, n: int
+) -> int:
+    """Cut what is left between prefixes and suffixes; the number of tokens after it."""
+    dots = other = False
+    for i in range(start, end):
+        dots |= codes[i] == 0x2E
+        other |= (roles[codes[i]] & (IS_LETTER | IS_DIGIT)) == 0
+    whole = k = start
+    if other and not (dots and _is_address(codes, start, end, roles)):
+        while k < end:
+            length = 0
+            if k > whole and not roles[codes[k]] & (IS_LETTER | IS_DIGIT):
+                length = _infix(codes, whole, k, end, roles)
+            if length == 0:
+                k += 1
+                continue
+            if k > start:
+                starts[n], ends[n] = start, k
+                n += 1
+            starts[n], ends[n] = k, k + length
+            n += 1
+            start = k = k + length
+    if start < end:
+        starts[n], ends[n] = start, end
+        n += 1
+    return n
+
+
+@kernel
+def _cut_word(  # noqa: C901, PLR0913
+    codes: Codes, start: int, end: int, roles: Roles, gate: Gate, keys: Keys, pieces: Places,
+    units: Keys, starts: Places, ends: Places, n: int
+) -> int:  # fmt: skip
+    """Cut what stands between two spaces, by all rules; the number of tokens after it.
+
+    Lengths of what is cut off behind, outermost first, wait at the far end of ``ends``: there is a
+    place for every character.
+    """
+    first, n_behind, far = n, 0, len(ends) - 1
+    found = _special(codes, start, end, gate, keys)
+    while found < 0 and start < end:
+        front = _prefix(codes, start, end, roles)
+        if front:
+            found = _special(codes, start + front, end, gate, keys)
+            if found >= 0:
+                starts[n], ends[n] = start, start + front
+                n += 1
+                start += front
+                break
+        back = 0
+        if start + front < end:
+            back = _suffix(codes, start + front, end, roles, units)
+        if back:
+            found = _special(codes, start, end - back, gate, keys)
+            if found >= 0:
+                ends[far - n_behind] = back
+                n_behind += 1
+                end -= back
+                break
+        if front == 0 and back == 0:
+            break
+        if front:
+            starts[n], ends[n] = start, start + front
+            n += 1
+        if back:
+            ends[far - n_behind] = back
+            n_behind += 1
+        start += front
+        end -= back
+        found = _special(codes, start, end, gate, keys)
+    if found >= 0:
+        lengths = pieces[found]
+        while lengths:
+            starts[n], ends[n] = start, start + (lengths & 255)
+            start = ends[n]
+            n += 1
+            lengths >>= 8
+    elif start < end:
+        n = _cut_middle(codes, start, end, roles, starts, ends, n)
+    for k in range(n_behind - 1, -1, -1):  # what was cut off last stands first
+        back = ends[far - k]
+        starts[n], ends[n] = end, end + back
+        end += back
+        n += 1
+    if n - first > 1:
+        n = _join_smileys(codes, starts, ends, first, n, gate, keys, pieces)
+    return n
+
+
+@kernel
+def _cut_span(  # noqa: PLR0913
+    codes: Codes, i: int, stop: int, roles: Roles, gate: Gate, keys: Keys, pieces: Places,
+    units: Keys, starts: Places, ends: Places, n: int
+) -> int:  # fmt: skip
+    """Cut a stretch of text; the number of tokens after it.
+
+    Most of prose is letters, perhaps with one mark or quote at either end. Those need none of the
+    rules, as long as no part of them is in the list.
+    """
+    while i < stop:
+        if roles[codes[i]] & IS_SPACE:
+            i += 1
+            continue
+        start = i
+        letters = 0
+        while i < stop:
+            role = roles[codes[i]]
+            if role & IS_SPACE:
+                break
+            letters += (role & IS_LETTER) != 0
+            i += 1
+        inner, end = start, i
+        if letters < i - start:
+            role = roles[codes[i - 1]]
+            if role & (CUTS | QUOTES):
+                end -= 1
+            elif codes[i - 1] == 0x2E and end - start > 1 and roles[codes[end - 2]] & IS_LOWER:
+                end -= 1
+            if end > start and roles[codes[start]] & (CUTS | QUOTES):
+                inner += 1
+        simple = (
+            letters > 0
+            and letters == end - inner
+            and _special(codes, start, i, gate, keys) < 0
+            and (inner == start or _special(codes, inner, i, gate, keys) < 0)
+            and (end == i or _special(codes, start, end, gate, keys) < 0)
+            and (inner == start or end == i or _special(codes, inner, end, gate, keys) < 0)
+        )
+        if not simple:
+            n = _cut_word(
+                codes, start, i, roles, gate, keys, pieces, units, starts, ends, n
+            )
+            continue
+        if inner > start:
+            starts[n], ends[n] = start, inner
+            n += 1
+        starts[n], ends[n] = inner, end
+        n += 1
+        if end < i:
+            starts[n], ends[n] = end, i
+            n += 1
+    return n
+
+
+@kernel
+def _cut_tokens(  # noqa: PLR0913
     codes: Codes,
     bounds: Bounds,
     roles: Roles,
-    special_keys: Keys,
-    special_pieces: Places,
+    gate: Gate,
+    keys: Keys,
+    pieces: Places,
     units: Keys,
 ) -> tuple[Places, Places, Bounds]:
     documents = len(bounds) - 1
     starts = np.empty(bounds[documents] - bounds[0], np.int64)  # a token has a character or more
     ends = np.empty(bounds[documents] - bounds[0], np.int64)
     token_bounds = np.zeros(documents + 1, np.int64)
-    longest = run = 0
-    for i in range(bounds[0], bounds[documents]):
-        run = 0 if roles[codes[i]] & IS_SPACE else run + 1
-        longest = max(longest, run)
-    # Lengths of what is cut off behind, outermost first. Made once: an array that is made anew
-    # inside the loop is counted in and out at every turn.
-    behind = np.empty(longest, np.int64)
     n = 0
     for document in range(documents):
-        i, stop = bounds[document], bounds[document + 1]
-        while i < stop:
-            if roles[codes[i]] & IS_SPACE:
-                i += 1
-                continue
-            start = i
-            plain = True  # letters alone need none of the rules but the list
-            while i < stop and not roles[codes[i]] & IS_SPACE:
-                plain &= (roles[codes[i]] & IS_LETTER) != 0
-                i += 1
-            end = i
-            first = n
-            n_behind = 0
-            found = _special(codes, start, end, special_keys)
-            if found < 0 and not plain:
-                while start < end:
-                    front = _prefix(codes, start, end, roles)
-                    if front:
-                        found = _special(codes, start + front, end, special_keys)
-                        if found >= 0:
-                            starts[n], ends[n] = start, start + front
-                            n += 1
-                            start += front
-                            break
-                    back = 0
-                    if start + front < end:
-                        back = _suffix(codes, start + front, end, roles, units)
-                    if back:
-                        found = _special(codes, start, end - back, special_keys)
-                        if found >= 0:
-                            behind[n_behind] = back
-                            n_behind += 1
-                            end -= back
-                            break
-                    if front == 0 and back == 0:
-                        break
-                    if front:
-                        starts[n], ends[n] = start, start + front
-                        n += 1
-                    if back:
-                        behind[n_behind] = back
-                        n_behind += 1
-                    start += front
-                    end -= back
-                    found = _special(codes, start, end, special_keys)
-                    if found >= 0:
-                        break
-            if found >= 0:
-                lengths = special_pieces[found]
-                while lengths:
-                    starts[n], ends[n] = start, start + (lengths & 255)
-                    start = ends[n]
-                    n += 1
-                    lengths >>= 8
-            elif start < end and (plain or _is_address(codes, start, end, roles)):
-                starts[n], ends[n] = start, end
-                n += 1
-            else:
-                whole = k = start
-                while k < end:
-                    length = _infix(codes, whole, k, end, roles) if k > whole else 0
-                    if length == 0:
-                        k += 1
-                        continue
-                    if k > start:
-                        starts[n], ends[n] = start, k
-                        n += 1
-                    starts[n], ends[n] = k, k + length
-                    n += 1
-                    start = k = k + length
-                if start < end:
-                    starts[n], ends[n] = start, end
-                    n += 1
-            for k in range(n_behind - 1, -1, -1):  # what was cut off last stands first
-                starts[n], ends[n] = end, end + behind[k]
-                end += behind[k]
-                n += 1
-            if n - first > 1:
-                n = _join_smileys(codes, starts, ends, first, n, special_keys, special_pieces)
+        n = _cut_span(
+            codes, bounds[document], bounds[document + 1],
+            roles, gate, keys, pieces, units, starts, ends, n,
+        )  # fmt: skip
         token_bounds[document + 1] = n
-    return starts[:n].copy(), ends[:n].copy(), token_bounds
+    return starts[:n], ends[:n], token_bounds
+
+
+@kernel
+def _cut_lines(  # noqa: PLR0913
+    codes: Codes,
+    bounds: Bounds,
+    lines: Places,
+    line_bounds: Bounds,
+    sources: Places,
+    source_ends: Places,
+    known_starts: Places,
+    known_ends: Places,
+    known_bounds: Bounds,
+    roles: Roles,
+    gate: Gate,
+    keys: Keys,
+    pieces: Places,
+    units: Keys,
+) -> tuple[Places, Places, Bounds]:
+    documents = len(bounds) - 1
+    starts = np.empty(bounds[documents] - bounds[0], np.int64)
+    ends = np.empty(bounds[documents] - bounds[0], np.int64)
+    token_bounds = np.zeros(documents + 1, np.int64)
+    n = 0
+    for document in range(documents):
+        t, last = known_bounds[document], known_bounds[document + 1]
+        before = bounds[document]
+        for line in range(line_bounds[document], line_bounds[document + 1]):
+            if sources[line] < 0:
+                n = _cut_span(
+                    codes, before, lines[line],
+                    roles, gate, keys, pieces, units, starts, ends, n,
+                )  # fmt: skip
+            else:
+                moved = lines[line] - source_ends[line]
+                while t < last and known_starts[t] < sources[line]:
+                    t += 1
+                while t < last and known_starts[t] < source_ends[line]:
+                    starts[n], ends[n] = known_starts[t] + moved, known_ends[t] + moved
+                    n += 1
+                    t += 1
+            before = lines[line]
+        token_bounds[document + 1] = n
+    return starts[:n], ends[:n], token_bounds
