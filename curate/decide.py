@@ -127,6 +127,12 @@ def signal_columns(rules: Rules | None = None) -> list[str]:
     return ["id", "lang", "lang_score", "script", *sorted(needed)]
 
 
+def asked_signals(rules: Rules) -> set[str]:
+    """The signals without which these rules cannot judge."""
+    asked = {rule.signal for rule in rules_in_force(rules)} - {"lang_score"}
+    return asked | {"latin_fraction", "hanzi_fraction"} if rules.routed else asked
+
+
 def rules_in_force(rules: Rules) -> list[Rule]:
     """The rules of ``ALL_RULES`` that have a threshold for some route, in order."""
     named = set[str]().union(*(rules.in_force(route) for route in ROUTES))
@@ -142,10 +148,13 @@ def check_measured(rules: Rules, measured: Container[str]) -> None:
     for rule in rules_in_force(rules):
         if rule.signal not in measured:
             language = "zh" if rule.signal in {s.name for s in PUBLISHED_ZH} else "en"
+            setting = f"published_{language}"
+            if rule.signal in {s.name for s in SIGNALS}:
+                setting = "always"
             raise RecipeError(
                 f"rules.published.{rule.name} asks for a signal that is not measured",
                 value=rule.signal,
-                fix=f"Set measure.published_{language} = true in the recipe.",
+                fix=f"Set measure.{setting} = true in the recipe.",
             )
 
 
@@ -162,7 +171,8 @@ def routes(signals: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
     lang, script = _flat(signals["lang"]), _flat(signals["script"])
     chinese = _is_in(lang, CHINESE) | (_is_null(lang) & _is_in(script, ("Hans", "Hant")))
     mixed = chinese & _is_in(script, ("mixed",))
-    if "latin_fraction" in signals.schema.names:  # else nothing was measured, and no rule is on
+    # They are not measured where no route has rules of its own.
+    if {"latin_fraction", "hanzi_fraction"} <= set(signals.schema.names):
         latin, hanzi = (_numbers(signals[f"{name}_fraction"]) for name in ("latin", "hanzi"))
         mixed |= chinese & (latin > hanzi)
     route = np.zeros(len(lang), np.int64)

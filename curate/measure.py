@@ -4,8 +4,9 @@ The text is read once; all later decisions are made from the table written here.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,11 +35,12 @@ from .characters import (
     count_characters,
 )
 from .layout import Layout, count_lines
-from .phrases import count_phrases
+from .phrases import MARKERS, count_phrases
 from .published import published_en, published_lines
+from .published_lines import count_published_lines
 from .published_zh import published_zh
 from .repetition import DUPLICATE_SIZES, MASS_SIZE, TOP_SIZES, repeated_chars
-from .signals import STOP_WORDS_ZH, TEXT_HASH, Measure
+from .signals import PUBLISHED, SIGNALS, SIZES, STOP_WORDS_ZH, TEXT_HASH, Measure
 from .utf8 import Bounds, Bytes, Codes, chunks, decode, text_buffer
 from .words import Words, find_words
 
@@ -107,18 +109,18 @@ def measure(texts: pa.Array, settings: Measure | None = None) -> dict[str, npt.N
         ``TEXT_HASH`` as uint64 ``[D]``.
     """
     settings = settings or Measure()
+    names = [signal.name for signal in settings.signals()]
     buffer, offsets = text_buffer(texts)
     hashes = dict(zip(TEXT_HASH, text_hashes(buffer, offsets), strict=True))
-    if not settings.always:
+    if names == list(SIZES):
         n_chars = pc.utf8_length(texts.fill_null("")).to_numpy().astype(np.int64)
         return {"n_chars": n_chars, "n_bytes": np.diff(offsets)} | hashes
     pieces = [
-        _measure_chunk(buffer, offsets[rows.start : rows.stop + 1], settings)
+        _measure_chunk(buffer, offsets[rows.start : rows.stop + 1], settings, set(names))
         for rows in chunks(offsets)
-    ] or [_measure_chunk(buffer, offsets, settings)]
+    ] or [_measure_chunk(buffer, offsets, settings, set(names))]
     result: dict[str, npt.NDArray[np.generic]] = {
-        signal.name: np.concatenate([piece[signal.name] for piece in pieces])
-        for signal in settings.signals()
+        name: np.concatenate([piece[name] for piece in pieces]) for name in names
     }
     return result | hashes
 
@@ -148,13 +150,36 @@ def _ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """What the kernels counted in one chunk of documents."""
+    """One chunk of documents, and what the kernels count in it when they are first asked."""
 
-    chars: Column
-    histogram: Histogram
-    layout: Layout
-    words: Words
-    repeats: npt.NDArray[np.int64]
+    buffer: Bytes
+    offsets: Bounds
+    settings: Measure
+
+    @cached_property
+    def decoded(self) -> tuple[Codes, Bounds]:
+        return decode(self.buffer, self.offsets)
+
+    @cached_property
+    def chars(self) -> Column:
+        return np.diff(self.decoded[1])
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        return count_characters(*self.decoded, _TRACKED)
+
+    @cached_property
+    def layout(self) -> Layout:
+        return count_lines(*self.decoded, short_line_chars=self.settings.short_line_chars)
+
+    @cached_property
+    def words(self) -> Words:
+        return find_words(*self.decoded)
+
+    @cached_property
+    def repeats(self) -> npt.NDArray[np.int64]:
+        words, most = self.words, self.settings.max_ngram_words
+        return repeated_chars(words.keys, words.chars, words.bounds, max_words=most)
 
     def of(self, *classes: int) -> npt.NDArray[np.int64]:
         """Characters of these classes, int64 ``[D]``."""
@@ -165,34 +190,34 @@ class _Chunk:
         return self.histogram.tracked[:, _TRACKED.index(character)]
 
 
-def _measure_chunk(buffer: Bytes, offsets: Bounds, settings: Measure) -> dict[str, Column]:
-    codes, bounds = decode(buffer, offsets)
-    words = find_words(codes, bounds)
-    chunk = _Chunk(
-        np.diff(bounds),
-        count_characters(codes, bounds, _TRACKED),
-        count_lines(codes, bounds, short_line_chars=settings.short_line_chars),
-        words,
-        repeated_chars(words.keys, words.chars, words.bounds, max_words=settings.max_ngram_words),
-    )
+def _measure_chunk(
+    buffer: Bytes, offsets: Bounds, settings: Measure, names: set[str]
+) -> dict[str, Column]:
+    """The signals ``names``, and others that come with them."""
+    chunk = _Chunk(buffer, offsets, settings)
     columns: dict[str, Column] = {"n_chars": chunk.chars, "n_bytes": np.diff(offsets)}
-    columns |= _character_signals(chunk) | _word_signals(chunk)
-    columns |= _line_signals(chunk) | _repetition_signals(chunk)
-    columns |= count_phrases(buffer, offsets)
-    broken = columns["n_replacement_chars"] + columns["n_mojibake"]
-    columns["mojibake_fraction"] = _ratio(broken, chunk.chars)
-    return columns | _published_signals(codes, bounds, settings)
+    for signals, function in _GROUPS.items():
+        if not names.isdisjoint(signals):
+            columns |= function(chunk)
+    return columns | _published_signals(chunk, names)
 
 
-def _published_signals(codes: Codes, bounds: Bounds, settings: Measure) -> dict[str, Column]:
+def _published_signals(chunk: _Chunk, names: set[str]) -> dict[str, Column]:
+    """Those of ``names`` that only published recipes have, and others that come with them."""
     columns: dict[str, Column] = {}
-    if settings.published_en or settings.published_zh:
-        columns |= published_lines(codes, bounds)
-    if settings.published_en:
-        columns |= published_en(codes, bounds)
-    if settings.published_zh:
-        columns |= published_zh(codes, bounds)
+    codes, bounds = chunk.decoded
+    if not names.isdisjoint(signal.name for signal in PUBLISHED):
+        lines = count_published_lines(codes, bounds)
+        columns |= published_lines(lines, chunk.chars)
+        columns |= published_en(codes, bounds, lines, names)
+        columns |= published_zh(codes, bounds, lines, names)
     return columns
+
+
+def _phrase_signals(chunk: _Chunk) -> dict[str, Column]:
+    columns: dict[str, Column] = {**count_phrases(chunk.buffer, chunk.offsets)}
+    broken = chunk.tracked("\ufffd") + columns["n_mojibake"]
+    return columns | {"mojibake_fraction": _ratio(broken, chunk.chars)}
 
 
 def _character_signals(chunk: _Chunk) -> dict[str, Column]:
@@ -266,3 +291,26 @@ def _repetition_signals(chunk: _Chunk) -> dict[str, Column]:
     }
     starts = np.maximum(words - MASS_SIZE + 1, 0)
     return columns | {f"repeated_{MASS_SIZE}_gram_fraction": _ratio(mass, starts)}
+
+
+def _names(*parts: str) -> frozenset[str]:
+    """The signals whose names hold one of these."""
+    return frozenset(s.name for s in SIGNALS if any(part in s.name for part in parts))
+
+
+_REPEATED: Final = _names("_gram_")
+_LINES: Final = _names("line_", "paragraph") | {"n_lines"}
+_PHRASES: Final = frozenset({*MARKERS, "mojibake_fraction"})
+_WORDS: Final = _names("word", "marks", "n_sentences", "bracketed", "alphabetic_token") - {
+    "n_stop_words_zh"
+}
+_GROUPS: Final[Mapping[frozenset[str], Callable[[_Chunk], dict[str, Column]]]] = {
+    frozenset(s.name for s in SIGNALS) - _REPEATED - _LINES - _PHRASES - _WORDS - {*SIZES}: (
+        _character_signals
+    ),
+    _WORDS: _word_signals,
+    _LINES: _line_signals,
+    _REPEATED: _repetition_signals,
+    _PHRASES: _phrase_signals,
+}
+"""What is measured together."""

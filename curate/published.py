@@ -5,14 +5,17 @@ FineWeb) token by token on English. They are measured only if the recipe asks fo
 published_en``); ``yanmo.curate.published_zh`` has the Chinese ones.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
 from .c4_lines import clean_lines
-from .published_lines import count_published_lines
+from .published_lines import PublishedLines
 from .published_ngrams import token_repeats
 from .published_sets import IS_LETTER, PUNCTUATION, SYMBOL_ONLY, TERMINAL, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
+from .signals import PUBLISHED_EN
 from .tokens import CutLines, Tokens, cut_lines, cut_tokens
 from .utf8 import Bounds, Codes, kernel
 from .words import STOP_WORDS_EN
@@ -21,17 +24,16 @@ Counts = npt.NDArray[np.int64]
 Column = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
-def published_lines(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+def published_lines(lines: PublishedLines, chars: Counts) -> dict[str, Column]:
     """What datatrove's filters measure of lines, whatever the language.
 
     Args:
-        codes: code points, int32.
-        bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+        lines: counts of lines.
+        chars: characters of the documents, int64 ``[D]``.
 
     Returns:
         For each signal of ``yanmo.curate.signals.PUBLISHED_LINES`` a float64 ``[D]``.
     """
-    lines, chars = count_published_lines(codes, bounds), np.diff(bounds)
     return {
         "gopher_bullet_line_fraction": ratio(lines.bullet_lines, lines.gopher_lines),
         "gopher_ellipsis_line_fraction": ratio(lines.ellipsis_lines, lines.gopher_lines),
@@ -43,35 +45,52 @@ def published_lines(codes: Codes, bounds: Bounds) -> dict[str, Column]:
     }
 
 
-def published_en(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+def published_en(
+    codes: Codes, bounds: Bounds, lines: PublishedLines, names: Collection[str]
+) -> dict[str, Column]:
     """What datatrove's English filters measure.
 
     Args:
         codes: code points, int32.
         bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+        lines: counts of lines.
+        names: signals that are asked for.
 
     Returns:
-        For each signal of ``yanmo.curate.signals.PUBLISHED_EN`` an int64 or float64 ``[D]``.
+        For each of ``names`` in ``yanmo.curate.signals.PUBLISHED_EN``, and for those that are
+        measured with it, an int64 or float64 ``[D]``.
     """
-    chars = np.diff(bounds)
+    wanted = {signal.name for signal in PUBLISHED_EN}.intersection(names)
+    columns: dict[str, Column] = {}
+    if not wanted:
+        return columns
     tokens = cut_tokens(codes, bounds)
+    of_lines = {name for name in wanted if "c4_" in name}
+    of_grams = {name for name in wanted if "_gram_" in name}
+    if wanted - of_lines - of_grams:
+        columns |= _word_signals(codes, bounds, tokens, lines)
+    if of_grams:
+        chars, sizes = np.diff(bounds), (*TOP_SIZES, *DUPLICATE_SIZES)
+        for n, repeated in zip(sizes, token_repeats(codes, tokens), strict=True):
+            kind = "top" if n in TOP_SIZES else "duplicate"
+            columns[f"gopher_{kind}_{n}_gram_char_fraction"] = ratio(repeated, chars)
+    return columns | (_c4_signals(codes, bounds, tokens) if of_lines else {})
+
+
+def _word_signals(
+    codes: Codes, bounds: Bounds, tokens: Tokens, lines: PublishedLines
+) -> dict[str, Column]:
     n_tokens = np.diff(tokens.bounds)
-    lines = count_published_lines(codes, bounds)
     words, word_chars, alphabetic, stops, hashes = _count_tokens_of(codes, bounds, tokens)
-    columns: dict[str, Column] = {
+    return {
         "n_gopher_words": words,
         "gopher_mean_word_chars": ratio(word_chars, words),
         "gopher_hashes_per_word": ratio(hashes, n_tokens),
         "gopher_ellipses_per_word": ratio(lines.ellipses, n_tokens),
         "gopher_alphabetic_word_fraction": ratio(alphabetic, n_tokens),
         "n_gopher_stop_words": stops,
-        "fineweb_newlines_per_word": ratio(count_code(codes, bounds, 10), n_tokens),
+        "fineweb_newlines_per_word": ratio(lines.newlines, n_tokens),
     }
-    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
-    for n, repeated in zip(sizes, token_repeats(codes, tokens), strict=True):
-        kind = "top" if n in TOP_SIZES else "duplicate"
-        columns[f"gopher_{kind}_{n}_gram_char_fraction"] = ratio(repeated, chars)
-    return columns | _c4_signals(codes, bounds, tokens)
 
 
 def ratio(numerator: Column, denominator: Column) -> npt.NDArray[np.float64]:

@@ -6,6 +6,7 @@ blank lines (FineWeb). ``yanmo.curate.layout`` has ours.
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,13 @@ from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
 Keys = npt.NDArray[np.uint64]
+Kinds = npt.NDArray[np.uint8]
 
-_OFFSET: Final = np.uint64(0xCBF29CE484222325)
-_PRIME: Final = np.uint64(0x100000001B3)
+_ENDS_LINE: Final = 1
+_DOT: Final = 2
+_ELLIPSIS: Final = 3
+
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 _FREE: Final = np.uint64(0)
 
 
@@ -46,6 +51,8 @@ class PublishedLines:
     """Lines between two ``\\n`` that are not blank and end in terminal punctuation."""
     text_lines: Counts
     """Lines between two ``\\n`` that are not blank."""
+    newlines: Counts
+    """Characters ``\\n``."""
 
 
 def count_published_lines(codes: Codes, bounds: Bounds) -> PublishedLines:
@@ -58,50 +65,96 @@ def count_published_lines(codes: Codes, bounds: Bounds) -> PublishedLines:
     Source: datatrove 0.10.1, Gopher and FineWeb filters.
     """
     counts = np.zeros((len(fields(PublishedLines)), len(bounds) - 1), np.int64)
-    _split_lines(codes, bounds, roles(), counts)
-    _pieces(codes, bounds, roles(), counts)
+    _count_lines(codes, bounds, _kinds(), roles(), counts)
     return PublishedLines(*counts)
 
 
+@cache
+def _kinds() -> Kinds:
+    """What a line is looked through for; everything else is passed by."""
+    table = np.zeros(len(roles()), np.uint8)
+    table[(roles() & LINE_END) != 0] = _ENDS_LINE
+    table[[0x2E, 0x2026]] = _DOT, _ELLIPSIS
+    return table
+
+
 @kernel
-def _line_end(codes: Codes, i: int, end: int, roles: Roles) -> int:
-    """The end of the line that starts at ``i``."""
-    while i < end and not roles[codes[i]] & LINE_END:
+def _trimmed(codes: Codes, start: int, end: int, roles: Roles) -> tuple[int, int]:
+    """A stretch without the space at its ends."""
+    while start < end and roles[codes[start]] & IS_SPACE:
+        start += 1
+    while end > start and roles[codes[end - 1]] & IS_SPACE:
+        end -= 1
+    return start, end
+
+
+@kernel
+def _split_lines(  # noqa: PLR0913
+    codes: Codes, start: int, end: int, kinds: Kinds, roles: Roles, breaks: Counts, counts: Counts
+) -> int:  # fmt: skip
+    """Count the lines of a document; ``breaks`` gets where its ``\\n`` are. Returns how many."""
+    n = run = 0
+    line = start
+    visible = False  # since the last \\n
+    i = start
+    while i <= end:
+        if i < end:
+            kind = kinds[codes[i]]
+            if kind == 0:  # most of all text
+                i += 1
+                continue
+            if kind == _DOT:
+                run = 1
+                while i + run < end and codes[i + run] == 0x2E:
+                    run += 1
+                counts[3] += run // 3
+                i += run
+                continue
+            if kind == _ELLIPSIS:
+                counts[3] += 1
+                i += 1
+                continue
+        first, last = _trimmed(codes, line, i, roles)
+        if first < last:
+            visible = True
+            counts[1] += codes[first] == 0x2022 or codes[first] == 0x2D
+            dots = 0
+            while dots < 3 and last - dots > first and codes[last - 1 - dots] == 0x2E:
+                dots += 1
+            counts[2] += codes[last - 1] == 0x2026 or dots == 3
+        counts[0] += line < end
+        if i + 1 < end and codes[i] == 13 and codes[i + 1] == 10:  # one line end
+            i += 1
+        at_break = i < end and codes[i] == 10
+        if visible and (at_break or i == end):
+            counts[10] += (roles[codes[i - 1]] & TERMINAL) != 0
+            counts[11] += 1
+        if at_break:
+            breaks[n] = i
+            n += 1
+            visible = False
         i += 1
-    return i
+        line = i
+    return n
 
 
 @kernel
-def _next_line(codes: Codes, i: int, end: int) -> int:
-    """Where the line after the line end at ``i`` starts: ``\\r\\n`` is one."""
-    return i + 2 if i + 1 < end and codes[i] == 13 and codes[i + 1] == 10 else i + 1
-
-
-@kernel
-def _split_lines(codes: Codes, bounds: Bounds, roles: Roles, counts: Counts) -> None:
-    for document in range(len(bounds) - 1):
-        line, end = bounds[document], bounds[document + 1]
-        while line < end:
-            stop = _line_end(codes, line, end, roles)
-            first, last = line, stop
-            while first < last and roles[codes[first]] & IS_SPACE:
-                first += 1
-            while last > first and roles[codes[last - 1]] & IS_SPACE:
-                last -= 1
-            counts[0, document] += 1
-            if first < last:
-                counts[1, document] += codes[first] == 0x2022 or codes[first] == 0x2D
-                dots = 0
-                while dots < 3 and last - dots > first and codes[last - 1 - dots] == 0x2E:
-                    dots += 1
-                counts[2, document] += codes[last - 1] == 0x2026 or dots == 3
-            line = _next_line(codes, stop, end)
-        run = 0
-        for i in range(bounds[document], end):
-            run = run + 1 if codes[i] == 0x2E else 0
-            if run == 3 or codes[i] == 0x2026:
-                counts[3, document] += 1
-                run = 0
+def _hash(codes: Codes, start: int, end: int) -> np.uint64:
+    """Of a piece; four hashes beside one another, because one waits for its own product."""
+    first, second, third, fourth = _FACTOR, _FACTOR, _FACTOR, _FACTOR
+    i = start
+    while i + 4 <= end:
+        first = (first ^ np.uint64(codes[i])) * _FACTOR
+        second = (second ^ np.uint64(codes[i + 1])) * _FACTOR
+        third = (third ^ np.uint64(codes[i + 2])) * _FACTOR
+        fourth = (fourth ^ np.uint64(codes[i + 3])) * _FACTOR
+        i += 4
+    while i < end:
+        first = (first ^ np.uint64(codes[i])) * _FACTOR
+        i += 1
+    for part in (second, third, fourth, np.uint64(end - start)):
+        first = (first ^ first >> np.uint64(29) ^ part) * _FACTOR
+    return first ^ first >> np.uint64(32)
 
 
 @kernel
@@ -118,64 +171,45 @@ def _seen_before(table: Keys, mask: int, key: np.uint64) -> bool:
 
 @kernel
 def _count_pieces(  # noqa: PLR0913
-    codes: Codes, start: int, end: int, breaks: int, table: Keys, mask: int, counts: Counts
-) -> None:
-    """Pieces between runs of at least ``breaks`` ``\\n``; ``counts``: pieces, duplicates, chars."""
-    i = start
-    while i <= end:
-        piece = i
-        key = _OFFSET
-        while i < end:
-            if codes[i] == 10:
-                run = i
-                while run < end and codes[run] == 10:
-                    run += 1
-                if run - i >= breaks:
-                    break
-            key = (key ^ np.uint64(codes[i])) * _PRIME
-            i += 1
+    codes: Codes, start: int, end: int, breaks: Counts, least: int, table: Keys, counts: Counts
+) -> None:  # fmt: skip
+    """Pieces between runs of at least ``least`` breaks; ``counts``: pieces, duplicates, chars."""
+    size = 64
+    while size < 2 * (len(breaks) + 2):
+        size *= 2
+    table[:size] = _FREE
+    piece = start
+    k = 0
+    while piece <= end:
+        stop, following = end, end + 1
+        while k < len(breaks):
+            run = 1
+            while k + run < len(breaks) and breaks[k + run] == breaks[k] + run:
+                run += 1
+            k += run
+            if breaks[k - 1] >= start and run >= least and breaks[k - run] < end:
+                stop, following = breaks[k - run], breaks[k - 1] + 1
+                break
         counts[0] += 1
-        key ^= key >> np.uint64(29)
-        if _seen_before(table, mask, key):
+        if _seen_before(table, size - 1, _hash(codes, piece, stop)):
             counts[1] += 1
-            counts[2] += i - piece
-        if i == end:
-            return
-        while i < end and codes[i] == 10:
-            i += 1
+            counts[2] += stop - piece
+        piece = following
 
 
 @kernel
-def _pieces(codes: Codes, bounds: Bounds, roles: Roles, counts: Counts) -> None:
+def _count_lines(codes: Codes, bounds: Bounds, kinds: Kinds, roles: Roles, out: Counts) -> None:
+    breaks = np.empty(bounds[len(bounds) - 1] - bounds[0], np.int64)
     table = np.zeros(64, np.uint64)
-    found = np.zeros(3, np.int64)
+    counts = np.empty(len(out), np.int64)
     for document in range(len(bounds) - 1):
         start, end = bounds[document], bounds[document + 1]
-        breaks = 0
-        visible = False
-        for i in range(start, end):
-            if codes[i] == 10:
-                breaks += 1
-                visible = False
-            else:
-                visible |= (roles[codes[i]] & IS_SPACE) == 0
-                if visible and (i + 1 == end or codes[i + 1] == 10):
-                    counts[10, document] += (roles[codes[i]] & TERMINAL) != 0
-                    counts[11, document] += 1
-        size = 64
-        while size < 2 * (breaks + 2):
-            size *= 2
-        if size > len(table):
-            table = np.zeros(size, np.uint64)
-        for paragraphs in range(2):
-            table[:size] = _FREE
-            found[:] = 0
-            first, last = start, end
-            if paragraphs:
-                while first < last and roles[codes[first]] & IS_SPACE:
-                    first += 1
-                while last > first and roles[codes[last - 1]] & IS_SPACE:
-                    last -= 1
-            _count_pieces(codes, first, last, 1 + paragraphs, table, size - 1, found)
-            for k in range(3):
-                counts[4 + 3 * paragraphs + k, document] = found[k]
+        counts[:] = 0
+        n = _split_lines(codes, start, end, kinds, roles, breaks, counts)
+        if len(table) < 4 * (n + 2):
+            table = np.zeros(8 * (n + 2), np.uint64)
+        counts[12] = n
+        _count_pieces(codes, start, end, breaks[:n], 1, table, counts[4:7])
+        start, end = _trimmed(codes, start, end, roles)
+        _count_pieces(codes, start, end, breaks[:n], 2, table, counts[7:10])
+        out[:, document] = counts

@@ -5,6 +5,7 @@ characters; lines are those of ``splitlines``, empty ones too. The words of Fine
 (``yanmo.curate.hanzi_tokens``).
 """
 
+from collections.abc import Collection
 from functools import cache
 from typing import Final
 
@@ -14,10 +15,11 @@ import numpy.typing as npt
 from .hanzi_tokens import WORD_WEIGHT, cut_hanzi, weigh_words, word_repeats
 from .layout import BULLETS, READ_MORE
 from .published import Column, count_code, ratio
-from .published_lines import count_published_lines
+from .published_lines import PublishedLines
 from .published_ngrams import character_repeats, repeated_13_grams
 from .published_sets import IS_SPACE, LINE_END, PLANE_END, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
+from .signals import PUBLISHED_ZH
 from .utf8 import Bounds, Codes, kernel
 from .variants import variants
 
@@ -29,6 +31,8 @@ MAP_NEO_BULLETS: Final = BULLETS.replace("-", "")
 HAN: Final = (0x4E00, 0x9FA5)
 """Source: ChineseWebText."""
 
+_REPEATED_13: Final = "chinese_web_text_repeated_13_gram_fraction"
+
 # Bits of the table below, beside IS_SPACE.
 _IS_WORD: Final = 1 << 1
 _IS_NUMERAL: Final = 1 << 2
@@ -39,22 +43,49 @@ _IS_BULLET: Final = 1 << 6
 _ENDS_LINE: Final = 1 << 7
 
 
-def published_zh(codes: Codes, bounds: Bounds) -> dict[str, Column]:
+def published_zh(
+    codes: Codes, bounds: Bounds, lines: PublishedLines, names: Collection[str]
+) -> dict[str, Column]:
     """What the Chinese recipes measure.
 
     Args:
         codes: code points, int32.
         bounds: document bounds in ``codes``, int64 ``[D + 1]``.
+        lines: counts of lines.
+        names: signals that are asked for.
 
     Returns:
-        For each signal of ``yanmo.curate.signals.PUBLISHED_ZH`` an int64 or float64 ``[D]``.
+        For each of ``names`` in ``yanmo.curate.signals.PUBLISHED_ZH``, and for those that are
+        measured with it, an int64 or float64 ``[D]``.
     """
+    wanted = {signal.name for signal in PUBLISHED_ZH}.intersection(names)
+    columns: dict[str, Column] = {}
+    fineweb2 = {name for name in wanted if "fineweb2" in name}
+    of_grams = {name for name in wanted if name.startswith("map_neo") and "_gram_" in name}
+    rest = wanted - fineweb2 - of_grams
+    if fineweb2:
+        columns |= _fineweb2_signals(codes, bounds, lines, fineweb2)
+    if of_grams:
+        columns |= _of_sizes("map_neo", character_repeats(codes, bounds), np.diff(bounds))
+    if _REPEATED_13 in rest:
+        columns[_REPEATED_13] = ratio(*repeated_13_grams(codes, bounds))
+    return columns | (_character_signals(codes, bounds) if rest - {_REPEATED_13} else {})
+
+
+def _of_sizes(prefix: str, repeated: Counts, chars: Counts) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    for n, covered in zip((*TOP_SIZES, *DUPLICATE_SIZES), repeated, strict=True):
+        kind = "top" if n in TOP_SIZES else "duplicate"
+        columns[f"{prefix}_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
+    return columns
+
+
+def _character_signals(codes: Codes, bounds: Bounds) -> dict[str, Column]:
     chars = np.diff(bounds)
     counts = np.zeros((11, len(bounds) - 1), np.int64)
     _count_characters(codes, bounds, _zh_roles(), *_endings(), counts)
     sentences, hashes, ellipses, digits, plain, lines, more, bullets, han, old, breaks = counts
-    repeated, grams = repeated_13_grams(codes, bounds)
-    columns: dict[str, Column] = {
+    return {
         "n_map_neo_sentences": sentences,
         "map_neo_hash_runs_per_char": ratio(hashes, chars),
         "map_neo_ellipses_per_char": ratio(ellipses, chars),
@@ -64,37 +95,28 @@ def published_zh(codes: Codes, bounds: Bounds) -> dict[str, Column]:
         "chinese_web_text_mean_line_chars": ratio(chars, breaks + 1),
         "chinese_web_text_hanzi_fraction": ratio(han, chars),
         "n_traditional_chars": old,
-        "chinese_web_text_repeated_13_gram_fraction": ratio(repeated, grams),
     }
-    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
-    for n, covered in zip(sizes, character_repeats(codes, bounds), strict=True):
-        kind = "top" if n in TOP_SIZES else "duplicate"
-        columns[f"map_neo_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
-    return columns | _fineweb2_signals(codes, bounds)
 
 
-def _fineweb2_signals(codes: Codes, bounds: Bounds) -> dict[str, Column]:
-    chars = np.diff(bounds)
+def _fineweb2_signals(
+    codes: Codes, bounds: Bounds, lines: PublishedLines, wanted: set[str]
+) -> dict[str, Column]:
     tokens = cut_hanzi(codes, bounds)
+    columns: dict[str, Column] = {}
+    if any("_gram_" in name for name in wanted):
+        columns |= _of_sizes("fineweb2", word_repeats(codes, tokens), np.diff(bounds))
+    if all("_gram_" in name for name in wanted):
+        return columns
     weight, plain, alphabetic, plain_chars = weigh_words(codes, tokens)
-    lines = count_published_lines(codes, bounds)
-    columns: dict[str, Column] = {
+    hashes = count_code(codes, bounds, ord("#"))
+    return columns | {
         "n_fineweb2_words": (plain + WORD_WEIGHT // 2) // WORD_WEIGHT,
         "fineweb2_mean_word_chars": ratio(WORD_WEIGHT * plain_chars, plain),
-        "fineweb2_hashes_per_word": ratio(
-            WORD_WEIGHT * count_code(codes, bounds, ord("#")), weight
-        ),
+        "fineweb2_hashes_per_word": ratio(WORD_WEIGHT * hashes, weight),
         "fineweb2_ellipses_per_word": ratio(WORD_WEIGHT * lines.ellipses, weight),
         "fineweb2_alphabetic_word_fraction": ratio(alphabetic, weight),
-        "fineweb2_newlines_per_word": ratio(
-            WORD_WEIGHT * count_code(codes, bounds, ord("\n")), weight
-        ),
+        "fineweb2_newlines_per_word": ratio(WORD_WEIGHT * lines.newlines, weight),
     }
-    sizes = (*TOP_SIZES, *DUPLICATE_SIZES)
-    for n, covered in zip(sizes, word_repeats(codes, tokens), strict=True):
-        kind = "top" if n in TOP_SIZES else "duplicate"
-        columns[f"fineweb2_{kind}_{n}_gram_char_fraction"] = ratio(covered, chars)
-    return columns
 
 
 @cache

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from yanmo.documents import SCHEMA
 from yanmo.errors import RecipeError, UsageError
 from yanmo.recipe import setting
 
@@ -130,9 +131,20 @@ class CurateRecipe:
             check_measured(self.rules, measured)
 
     def active_measure(self) -> Measure:
-        """What is measured: all that was asked for, by the recipe itself, rules or the policy."""
-        asked = self.decide or field_of(self.duplicates.keep) is not None
-        return replace(self.measure, always=self.measure.always or asked)
+        """What is measured: all, or what the recipe itself, its rules and its policy ask for."""
+        if self.measure.always:
+            return self.measure
+        known = {signal.name for signal in replace(self.measure, always=True).signals()}
+        asked = set(self.measure.also)
+        if self.decide:
+            from .decide import asked_signals
+
+            asked |= asked_signals(self.rules)
+        field = field_of(self.duplicates.keep)
+        if field is not None and field not in known and field not in SCHEMA.names:
+            return replace(self.measure, always=True)  # of ``meta``, or a slip: the error names all
+        asked |= {field} if field is not None else set()
+        return replace(self.measure, also=tuple(sorted(asked & known)))
 
     def active_rules(self) -> Rules:
         """The rules as they act: none where ``decide`` is off."""

@@ -8,7 +8,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from yanmo.recipe import setting
+from yanmo.errors import RecipeError
+from yanmo.recipe import did_you_mean, setting
 
 STOP_WORDS_ZH: Final = "的年在月是和日了於·為有被人中为他與後也而由"
 """Source: FineWeb-2, ``cmn_Hani``."""
@@ -31,8 +32,11 @@ class Measure:
 
     always: bool = setting(
         True,
-        help="measure the signals of every document; off measures them only where rules or the "
-        "keep policy ask for them, and else the sizes and the hash of the text",
+        help="measure every signal; off measures those alone that a rule in force or the keep "
+        "policy asks for, and the sizes and the hash of the text",
+    )
+    also: tuple[str, ...] = setting(
+        (), help="where that is off, measure these signals too, e.g. [\"char_entropy\"]"
     )
     short_line_chars: int = setting(
         30,
@@ -53,10 +57,22 @@ class Measure:
         False, help="measure also what MAP-NEO and ChineseWebText measure, for their verdicts"
     )
 
-    def signals(self) -> tuple["Signal", ...]:
-        """What these settings measure, in the order of the columns."""
-        if not self.always:
-            return tuple(signal for signal in SIGNALS if signal.name in SIZES)
+    def __post_init__(self) -> None:
+        """Refuse signals that cannot be measured."""
+        names = [signal.name for signal in self._possible()]
+        for name in self.also:
+            if name not in names:
+                off = {signal.name for signal in PUBLISHED}
+                raise RecipeError(
+                    "no such signal" if name not in off else "this signal is not measured",
+                    where="measure.also",
+                    value=name,
+                    fix="Set measure.published_en or measure.published_zh = true."
+                    if name in off
+                    else did_you_mean(name, names),
+                )
+
+    def _possible(self) -> tuple["Signal", ...]:
         lines = PUBLISHED_LINES if self.published_en or self.published_zh else ()
         return (
             *SIGNALS,
@@ -64,6 +80,11 @@ class Measure:
             *(PUBLISHED_EN if self.published_en else ()),
             *(PUBLISHED_ZH if self.published_zh else ()),
         )
+
+    def signals(self) -> tuple["Signal", ...]:
+        """What these settings measure, in the order of the columns."""
+        names = {*SIZES, *self.also}
+        return tuple(s for s in self._possible() if self.always or s.name in names)
 
 
 @dataclass(frozen=True)

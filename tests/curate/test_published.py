@@ -228,7 +228,7 @@ def signals_of(texts: list[str], chosen: Measure) -> pa.RecordBatch:
 def kept(name: str, texts: list[str]) -> list[bool]:
     settings_ = recipe(name)
     rules = dataclasses.replace(settings_.rules, languages=None)
-    verdicts = decide(signals_of(texts, settings_.measure), rules)
+    verdicts = decide(signals_of(texts, settings_.active_measure()), rules)
     found: list[bool] = verdicts["kept"].to_pylist()
     return found
 
