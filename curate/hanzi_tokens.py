@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .published_sets import IS_DIGIT, IS_LETTER, IS_SPACE, SYMBOL_ONLY, Roles, roles
-from .tokens import Tokens
+from .tokens import HAS_LETTER, IS_WORD, Kinds, Tokens
 from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
@@ -27,6 +27,8 @@ HANZI_WEIGHT: Final = 5
 WORD_WEIGHT: Final = 9
 """Weights in ninths of a word: ``9 / 5`` hanzi a word, measured; see docs/recipes.md."""
 
+_CACHED: Final = 1 << 15  # bytes
+_FAR: Final = 9  # characters: a stretch of 5 words of hanzi
 _FIRST_HAN: Final = 0x4E00
 _LAST_HAN: Final = 0x9FD5
 _FREE: Final = np.uint64(0)
@@ -56,7 +58,7 @@ def weigh_words(codes: Codes, tokens: Tokens) -> Counts:
         with a letter; and the characters (not ninths) of the second.
     """
     out = np.zeros((4, len(tokens.bounds) - 1), np.int64)
-    _weigh(codes, roles(), tokens.starts, tokens.ends, tokens.bounds, out)
+    _weigh(codes, tokens.starts, tokens.ends, tokens.kinds, tokens.bounds, out)
     return out
 
 
@@ -90,10 +92,13 @@ def _is_joint(code: int) -> bool:
 
 
 @kernel
-def _cut_hanzi(codes: Codes, bounds: Bounds, roles: Roles) -> tuple[Counts, Counts, Bounds]:
+def _cut_hanzi(
+    codes: Codes, bounds: Bounds, roles: Roles
+) -> tuple[Counts, Counts, Kinds, Bounds]:
     documents = len(bounds) - 1
-    starts = np.empty(bounds[documents] - bounds[0], np.int64)
-    ends = np.empty(bounds[documents] - bounds[0], np.int64)
+    chars = bounds[documents] - bounds[0]
+    starts, ends = np.empty(chars, np.int64), np.empty(chars, np.int64)
+    kinds = np.empty(chars, np.uint8)
     token_bounds = np.zeros(documents + 1, np.int64)
     n = 0
     for document in range(documents):
@@ -103,7 +108,15 @@ def _cut_hanzi(codes: Codes, bounds: Bounds, roles: Roles) -> tuple[Counts, Coun
                 i += 1
                 continue
             starts[n] = i
+            role = roles[codes[i]]
+            kinds[n] = (0 if role & SYMBOL_ONLY else IS_WORD) | (
+                HAS_LETTER if role & IS_LETTER else 0
+            )
             i += 1
+            if _FIRST_HAN <= codes[i - 1] <= _LAST_HAN:
+                ends[n] = i
+                n += 1
+                continue
             if _is_run(codes[i - 1]):
                 while i < end and _is_run(codes[i]):
                     i += 1
@@ -116,10 +129,13 @@ def _cut_hanzi(codes: Codes, bounds: Bounds, roles: Roles) -> tuple[Counts, Coun
             elif _is_joint(codes[i - 1]):
                 while i < end and _is_joint(codes[i]):
                     i += 1
+            for k in range(starts[n] + 1, i):
+                kinds[n] |= 0 if roles[codes[k]] & SYMBOL_ONLY else IS_WORD
+                kinds[n] |= HAS_LETTER if roles[codes[k]] & IS_LETTER else 0
             ends[n] = i
             n += 1
         token_bounds[document + 1] = n
-    return starts[:n].copy(), ends[:n].copy(), token_bounds
+    return starts[:n], ends[:n], kinds[:n], token_bounds
 
 
 @kernel
@@ -128,22 +144,23 @@ def _weight(code: int) -> int:
 
 
 @kernel
-def _weigh(
-    codes: Codes, roles: Roles, starts: Counts, ends: Counts, bounds: Bounds, out: Counts
+def _weigh(  # noqa: PLR0913
+    codes: Codes, starts: Counts, ends: Counts, kinds: Kinds, bounds: Bounds, out: Counts
 ) -> None:
     for document in range(len(bounds) - 1):
+        every = words = letters = chars = 0
         for t in range(bounds[document], bounds[document + 1]):
             weight = _weight(codes[starts[t]])
-            word = letter = False
-            for i in range(starts[t], ends[t]):
-                word |= (roles[codes[i]] & SYMBOL_ONLY) == 0
-                letter |= (roles[codes[i]] & IS_LETTER) != 0
-            out[0, document] += weight
-            if word:
-                out[1, document] += weight
-                out[3, document] += ends[t] - starts[t]
-            if letter:
-                out[2, document] += weight
+            every += weight
+            if kinds[t] & IS_WORD:
+                words += weight
+                chars += ends[t] - starts[t]
+            if kinds[t] & HAS_LETTER:
+                letters += weight
+        out[0, document] = every
+        out[1, document] = words
+        out[2, document] = letters
+        out[3, document] = chars
 
 
 @kernel
@@ -171,9 +188,12 @@ def _saw(seen: Marks, mask: int, key: np.uint64) -> None:
 @kernel
 def _repeated_prefixes(  # noqa: PLR0913
     hashes: Keys, powers: Keys, places: Counts, chars: int, n: int, keys: Keys, seen: Marks,
-    before: Places, n_before: int, kept: Places
+    before: Places, n_before: int, kept: Places, flags: Marks
 ) -> int:  # fmt: skip
-    """Of the tokens ``before``, those whose next ``n`` characters may stand elsewhere too."""
+    """Of the tokens ``before``, those whose next ``n`` characters may stand elsewhere too.
+
+    They are listed in ``kept``, or, if that is empty, marked in ``flags``.
+    """
     mask = 64
     while mask < 8 * n_before:
         mask *= 2
@@ -185,6 +205,11 @@ def _repeated_prefixes(  # noqa: PLR0913
         keys[whole] = _mixed(hashes[place + n] - hashes[place] * powers[n])
         _saw(seen, mask, keys[whole])
         whole += 1
+    if len(kept) == 0:
+        flags[:n_before] = 0
+        for k in range(whole):
+            flags[k] = seen[np.int64(keys[k]) & mask] > 1
+        return n_before
     n_kept = 0
     for k in range(whole):
         kept[n_kept] = before[k]
@@ -193,21 +218,72 @@ def _repeated_prefixes(  # noqa: PLR0913
 
 
 @kernel
-def _stretches(  # noqa: PLR0913
-    hashes: Keys, powers: Keys, places: Counts, weights: Counts, tokens: int, n: int, kept: Places,
-    n_kept: int, table: Keys, times: Times
+def _top(  # noqa: PLR0913
+    hashes: Keys, powers: Keys, places: Counts, weights: Counts, tokens: int, n: int, keys: Keys,
+    seen: Marks, stops: Places, kept: Places, table: Keys, times: Times
 ) -> int:  # fmt: skip
-    """Characters of repeated stretches of ``n`` words that begin at one of the tokens ``kept``."""
+    """Characters of the most frequent stretch of ``n`` words, times how often it occurs.
+
+    ``seen`` says for a place in it how often stretches fell there, at most 255 times: none is more
+    frequent, so that only those in the fullest places are counted one by one.
+    """
+    enough = 2 * WORD_WEIGHT * n - 5  # half a hanzi may be missing: the nearest end, not the next
+    mask = 64
+    while mask < min(2 * tokens, _CACHED):
+        mask *= 2
+    mask -= 1
+    seen[: mask + 1] = 0
+    fullest = np.uint8(0)
+    t = stop = 0
+    while t < tokens and 2 * (weights[tokens] - weights[t]) >= enough:
+        while 2 * (weights[stop] - weights[t]) < enough:
+            stop += 1
+        length = places[stop] - places[t]
+        keys[t] = _mixed(hashes[places[stop]] - hashes[places[t]] * powers[length])
+        stops[t] = stop
+        slot = np.int64(keys[t]) & mask
+        seen[slot] += seen[slot] < 255
+        fullest = max(fullest, seen[slot])
+        t += 1
+    stretches, least = t, int(fullest)
+    while least > 1:
+        n_kept = 0
+        for t in range(stretches):
+            kept[n_kept] = t
+            n_kept += seen[np.int64(keys[t]) & mask] >= least
+        size = 64
+        while size < 2 * n_kept:
+            size *= 2
+        table[:size] = _FREE
+        best = covered = 0
+        for k in range(n_kept):
+            t = kept[k]
+            key = keys[t] | np.uint64(1)  # zero marks a free slot
+            slot = _slot_of(table, size - 1, key)
+            times[slot] = times[slot] + 1 if table[slot] == key else 1
+            table[slot] = key
+            # Ties: the first in the text to reach the number.
+            if times[slot] > best:
+                best = np.int64(times[slot])
+                covered = (places[stops[t]] - places[t] + n - 1) * best
+        if best >= least:
+            return covered
+        least = max(best, 2) if least > 2 else 1
+    return int(places[stops[0]] + n - 1) if stretches else 0
+
+
+@kernel
+def _duplicates(  # noqa: PLR0913
+    hashes: Keys, powers: Keys, places: Counts, weights: Counts, tokens: int, n: int, kept: Places,
+    far: Marks, n_kept: int, table: Keys
+) -> int:  # fmt: skip
+    """Characters of stretches of ``n`` words that were read before, from the left."""
     size = 64
     while size < 2 * n_kept:
         size *= 2
     table[:size] = _FREE
-    enough = 2 * WORD_WEIGHT * n - 5  # half a hanzi may be missing: the nearest end, not the next
-    covered = best = stop = free_from = 0
-    if n <= 4 and 2 * weights[tokens] >= enough:  # what stands first occurs once at least
-        while 2 * weights[stop] < enough:
-            stop += 1
-        best, covered = 1, places[stop] + n - 1
+    enough = 2 * WORD_WEIGHT * n - 5
+    covered = stop = free_from = 0
     for k in range(n_kept):
         t = kept[k]
         if t < free_from:
@@ -218,20 +294,16 @@ def _stretches(  # noqa: PLR0913
         while 2 * (weights[stop] - weights[t]) < enough:
             stop += 1
         length = places[stop] - places[t]
+        if length >= _FAR and not far[k]:
+            continue
         key = _mixed(hashes[places[stop]] - hashes[places[t]] * powers[length])
         key |= np.uint64(1)  # zero marks a free slot
         slot = _slot_of(table, size - 1, key)
-        again = table[slot] == key
-        table[slot] = key
-        if n <= 4:
-            times[slot] = times[slot] + 1 if again else 1
-            # Ties: the first in the text to reach the number.
-            if times[slot] > best:
-                best = np.int64(times[slot])
-                covered = (length + n - 1) * best
-        elif again:
+        if table[slot] == key:
             covered += length
             free_from = stop
+        else:
+            table[slot] = key
     return covered
 
 
@@ -260,6 +332,8 @@ def _word_repeats(codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, ou
     weights = np.zeros(most_tokens + 1, np.int64)  # ninths of words before a token
     each = np.arange(most_tokens + 1).astype(np.int32)
     kept = np.empty(most_tokens + 1, np.int32)  # where stretches start that may repeat
+    stops = np.empty(most_tokens + 1, np.int32)  # where they end
+    far = np.empty(most_tokens + 1, np.uint8)  # whether so do their first ``_FAR`` characters
     for document in range(len(bounds) - 1):
         first = bounds[document]
         tokens = bounds[document + 1] - first
@@ -272,17 +346,18 @@ def _word_repeats(codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, ou
                 hashes[chars] = hashed
             places[t + 1] = chars
             weights[t + 1] = weights[t] + _weight(codes[starts[first + t]])
-        n_kept = 0
-        for n in range(2, 11):
-            # A stretch of n words has n characters or more: equal ones share their first n.
-            if n == 2:
-                n_kept = _repeated_prefixes(
-                    hashes, powers, places, chars, n, keys, seen, each, tokens, kept
-                )
-            elif n_kept:
-                n_kept = _repeated_prefixes(
-                    hashes, powers, places, chars, n, keys, seen, kept, n_kept, kept
-                )
-            out[n - 2, document] = _stretches(
-                hashes, powers, places, weights, tokens, n, kept, n_kept, table, times
+        for n in range(2, 5):
+            out[n - 2, document] = _top(
+                hashes, powers, places, weights, tokens, n, keys, seen, stops, kept, table, times
+            )
+        # A stretch of 5 words has 5 characters or more: equal ones share their first 5.
+        n_kept = _repeated_prefixes(
+            hashes, powers, places, chars, 5, keys, seen, each, tokens, kept, far
+        )
+        _repeated_prefixes(
+            hashes, powers, places, chars, _FAR, keys, seen, kept, n_kept, each[:0], far
+        )
+        for n in range(5, 11):
+            out[n - 2, document] = _duplicates(
+                hashes, powers, places, weights, tokens, n, kept, far, n_kept, table
             )

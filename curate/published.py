@@ -13,10 +13,19 @@ import numpy.typing as npt
 from .c4_lines import clean_lines
 from .published_lines import PublishedLines
 from .published_ngrams import token_repeats
-from .published_sets import IS_LETTER, PUNCTUATION, SYMBOL_ONLY, TERMINAL, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
 from .signals import PUBLISHED_EN
-from .tokens import CutLines, Tokens, cut_lines, cut_tokens
+from .tokens import (
+    ENDS_SENTENCE,
+    HAS_LETTER,
+    IS_MARK,
+    IS_WORD,
+    CutLines,
+    Kinds,
+    Tokens,
+    cut_lines,
+    cut_tokens,
+)
 from .utf8 import Bounds, Codes, kernel
 from .words import STOP_WORDS_EN
 
@@ -124,7 +133,7 @@ def _c4_signals(codes: Codes, bounds: Bounds, tokens: Tokens) -> dict[str, Colum
     found = cut_lines(left.codes, left.bounds, spans, tokens)
     sentences = np.zeros((2, len(bounds) - 1), np.int64)
     _count_sentences(
-        left.codes, left.bounds, roles(), found.starts, found.ends, found.bounds,
+        left.codes, left.bounds, found.starts, found.ends, found.kinds, found.bounds,
         ends, left.terminal, left.line_bounds, sentences,
     )  # fmt: skip
     lines, terminal, short, duplicate_chars, newlines = left.counts
@@ -146,7 +155,7 @@ def _count_tokens_of(codes: Codes, bounds: Bounds, tokens: Tokens) -> Counts:
     """Words, their characters, tokens with a letter, different stop words, ``#``; ``[5, D]``."""
     stops = np.array([int.from_bytes(word.encode(), "big") for word in STOP_WORDS_EN], np.int64)
     counts = np.zeros((5, len(bounds) - 1), np.int64)
-    _count_tokens(codes, roles(), tokens.starts, tokens.ends, tokens.bounds, stops, counts)
+    _count_tokens(codes, tokens.starts, tokens.ends, tokens.kinds, tokens.bounds, stops, counts)
     counts[4] = count_code(codes, bounds, ord("#"))
     return counts
 
@@ -154,30 +163,30 @@ def _count_tokens_of(codes: Codes, bounds: Bounds, tokens: Tokens) -> Counts:
 @kernel
 def _count_tokens(  # noqa: PLR0913
     codes: Codes,
-    roles: Roles,
     starts: Counts,
     ends: Counts,
+    kinds: Kinds,
     bounds: Bounds,
     stops: Counts,
     counts: Counts,
 ) -> None:
     for document in range(len(bounds) - 1):
-        found = 0
+        found = words = chars = letters = 0
         for t in range(bounds[document], bounds[document + 1]):
-            word = letters = False
-            packed = np.int64(0)
-            for i in range(starts[t], ends[t]):
-                role = roles[codes[i]]
-                word |= (role & SYMBOL_ONLY) == 0
-                letters |= (role & IS_LETTER) != 0
-                packed = packed << 8 | np.int64(codes[i])
-            counts[0, document] += word
-            counts[1, document] += ends[t] - starts[t] if word else 0
-            counts[2, document] += letters
-            if ends[t] - starts[t] <= 4:
+            kind, length = kinds[t], ends[t] - starts[t]
+            words += (kind & IS_WORD) != 0
+            chars += length if kind & IS_WORD else 0
+            letters += (kind & HAS_LETTER) != 0
+            if 2 <= length <= 4:
+                packed = np.int64(0)
+                for i in range(starts[t], ends[t]):
+                    packed = packed << 8 | np.int64(codes[i])
                 for k in range(len(stops)):
                     if packed == stops[k]:
                         found |= 1 << k
+        counts[0, document] = words
+        counts[1, document] = chars
+        counts[2, document] = letters
         while found:
             counts[3, document] += found & 1
             found >>= 1
@@ -187,9 +196,9 @@ def _count_tokens(  # noqa: PLR0913
 def _count_sentences(  # noqa: PLR0913
     codes: Codes,
     bounds: Bounds,
-    roles: Roles,
     starts: Counts,
     ends: Counts,
+    kinds: Kinds,
     token_bounds: Bounds,
     lines: Counts,
     terminal: npt.NDArray[np.bool_],
@@ -209,11 +218,8 @@ def _count_sentences(  # noqa: PLR0913
                 if ended and (gap > 1 or (gap == 1 and codes[before] != 0x20)):
                     n += 1
                     ended = False
-                mark = True
-                for i in range(starts[t], ends[t]):
-                    mark &= (roles[codes[i]] & PUNCTUATION) != 0
-                ends_here = ends[t] - starts[t] == 1 and (roles[codes[starts[t]]] & TERMINAL) != 0
-                if ended and not mark and not ends_here:
+                ends_here = (kinds[t] & ENDS_SENTENCE) != 0
+                if ended and not kinds[t] & (IS_MARK | ENDS_SENTENCE):
                     n += 1
                     ended = False
                 elif ends_here:

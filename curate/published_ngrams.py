@@ -21,6 +21,7 @@ Places = npt.NDArray[np.int32]
 Times = npt.NDArray[np.int32]
 
 _PREFIX: Final = 16
+_CACHED: Final = 1 << 15  # bytes
 _FREE: Final = np.uint64(0)
 _BASE: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xBF58476D1CE4E5B9)
@@ -123,31 +124,28 @@ def _saw(seen: Marks, mask: int, key: np.uint64) -> None:
 
 
 @kernel
-def _tops(  # noqa: PLR0913
-    words: Keys, places: Counts, tokens: int, keys: Keys, seen: Marks, kept: Places, slots: Places,
-    table: Keys, times: Times, out: Counts
-) -> None:  # fmt: skip
-    """Sizes 2 to 4: an n-gram repeats only if both (n-1)-grams in it do, so few are looked at."""
-    mask = 64
-    while mask < 8 * tokens:
-        mask *= 2
-    mask -= 1
-    seen[: mask + 1] = 0
-    for t in range(tokens - 1):
-        keys[t] = _mixed(words[t] * _BASE + words[t + 1])
-        _saw(seen, mask, keys[t])
-    n_kept = 0
-    for t in range(tokens - 1):
-        kept[n_kept] = t
-        n_kept += seen[np.int64(keys[t]) & mask] > 1
-    for n in range(2, 5):
-        if tokens < n:
-            return
+def _most_frequent(  # noqa: PLR0913
+    keys: Keys, n_keys: int, seen: Marks, mask: int, least: int, kept: Places, slots: Places,
+    table: Keys, times: Times
+) -> tuple[int, int]:  # fmt: skip
+    """Where the most frequent key stands first (the first of several in the text), and how often.
+
+    ``seen`` says for a place in it how often keys fell there, at most 255 times: no key is more
+    frequent, so that only those in the fullest places are counted one by one.
+
+    Args:
+        least: the most in any place of ``seen``.
+    """
+    while least > 1:
+        n_kept = 0
+        for t in range(n_keys):
+            kept[n_kept] = t
+            n_kept += seen[np.int64(keys[t]) & mask] >= least
         size = 64
         while size < 2 * n_kept:
             size *= 2
         table[:size] = _FREE
-        top_times = 0
+        most = 0
         for k in range(n_kept):
             key = keys[kept[k]] | np.uint64(1)  # zero marks a free slot
             slot = _slot_of(table, size - 1, key)
@@ -155,29 +153,48 @@ def _tops(  # noqa: PLR0913
                 table[slot] = key
                 times[slot] = 0
             times[slot] += 1
-            top_times = max(top_times, times[slot])
+            most = max(most, times[slot])
             slots[k] = slot
-        top, top_times = 0, max(top_times, 1)
-        if top_times > 1:  # the first in the text wins a tie
+        if most >= least:
             k = 0
-            while times[slots[k]] != top_times:
+            while times[slots[k]] != most:
                 k += 1
-            top = kept[k]
-        out[n - 2] = (places[top + n] - places[top] + n - 1) * top_times
-        more = 0
-        for k in range(n_kept - 1):
-            t = kept[k]
-            if kept[k + 1] == t + 1 and times[slots[k]] > 1 and times[slots[k + 1]] > 1:
-                keys[t] = _mixed(keys[t] * _BASE + words[t + n])
-                kept[more] = t
-                more += 1
-        n_kept = more
+            return int(kept[k]), most
+        least = max(most, 2) if least > 2 else 1
+    return 0, 1
+
+
+@kernel
+def _tops(  # noqa: PLR0913
+    words: Keys, places: Counts, tokens: int, keys: Keys, seen: Marks, kept: Places, slots: Places,
+    table: Keys, times: Times, out: Counts
+) -> None:  # fmt: skip
+    """Sizes 2 to 4. The filter stays in the nearest cache: the more tokens, the more often do the
+    frequent ones occur, and stand out of what falls in one place by chance."""
+    mask = 64
+    while mask < min(2 * tokens, _CACHED):
+        mask *= 2
+    mask -= 1
+    keys[:tokens] = words[:tokens]
+    for n in range(2, min(tokens, 4) + 1):
+        seen[: mask + 1] = 0
+        fullest = np.uint8(0)
+        for t in range(tokens - n + 1):
+            key = _mixed(keys[t] * _BASE + words[t + n - 1])
+            keys[t] = key
+            slot = np.int64(key) & mask
+            seen[slot] += seen[slot] < 255
+            fullest = max(fullest, seen[slot])
+        top, often = _most_frequent(
+            keys, tokens - n + 1, seen, mask, int(fullest), kept, slots, table, times
+        )
+        out[n - 2] = (places[top + n] - places[top] + n - 1) * often
 
 
 @kernel
 def _duplicates(  # noqa: PLR0913
     hashes: Keys, powers: Keys, places: Counts, tokens: int, keys: Keys, seen: Marks, kept: Places,
-    table: Keys, out: Counts
+    prefixes: Marks, table: Keys, out: Counts
 ) -> None:  # fmt: skip
     """Sizes 5 to 10. Equal n-grams begin with the same 16 characters, or are shorter than that: of
     prose, few tokens are left to look at."""
@@ -196,8 +213,10 @@ def _duplicates(  # noqa: PLR0913
     n_kept = 0
     for t in range(tokens - 4):
         short = places[t + 5] - places[t] < _PREFIX
+        again = seen[np.int64(keys[t]) & mask] > 1  # means nothing where under 16 are left
         kept[n_kept] = t
-        n_kept += short or seen[np.int64(keys[t]) & mask] > 1
+        prefixes[n_kept] = again
+        n_kept += short | again
     size = 64
     while size < 2 * n_kept:
         size *= 2
@@ -211,6 +230,8 @@ def _duplicates(  # noqa: PLR0913
             if t + n > tokens:
                 break
             length = places[t + n] - places[t]
+            if length >= _PREFIX and not prefixes[k]:
+                continue
             key = _mixed(hashes[places[t + n]] - hashes[places[t]] * powers[length])
             key |= np.uint64(1)
             slot = _slot_of(table, size - 1, key)
@@ -249,6 +270,7 @@ def _token_repeats(
     places = np.zeros(most_tokens + 1, np.int64)  # characters before a token
     kept = np.empty(most_tokens + 1, np.int32)  # where n-grams start that may repeat
     slots = np.empty(most_tokens + 1, np.int32)
+    prefixes = np.empty(most_tokens + 1, np.uint8)  # whether such a prefix stands elsewhere too
     found = np.empty(9, np.int64)
     for document in range(len(bounds) - 1):
         first = bounds[document]
@@ -266,7 +288,7 @@ def _token_repeats(
             words[t] = _mixed(hashed - before * powers[length] + np.uint64(length))
         found[:] = 0
         _tops(words, places, tokens, keys, seen, kept, slots, table, times, found)
-        _duplicates(hashes, powers, places, tokens, keys, seen, kept, table, found)
+        _duplicates(hashes, powers, places, tokens, keys, seen, kept, prefixes, table, found)
         for k in range(9):
             out[k, document] = found[k]
 

@@ -25,7 +25,10 @@ from .published_sets import (
     IS_LOWER,
     IS_SPACE,
     IS_UPPER,
+    PUNCTUATION,
     QUOTES,
+    SYMBOL_ONLY,
+    TERMINAL,
     Roles,
     roles,
 )
@@ -34,6 +37,15 @@ from .utf8 import Bounds, Codes, kernel
 Keys = npt.NDArray[np.uint64]
 Places = npt.NDArray[np.int64]
 Gate = npt.NDArray[np.bool_]
+Kinds = npt.NDArray[np.uint8]
+
+IS_WORD: Final = 1
+"""Not all of it is of ``SYMBOL_ONLY``."""
+HAS_LETTER: Final = 2
+IS_MARK: Final = 4
+"""All of it is punctuation."""
+ENDS_SENTENCE: Final = 8
+"""One character, which ends sentences."""
 
 _OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _PRIME: Final = np.uint64(0x100000001B3)
@@ -82,11 +94,13 @@ class Tokens:
 
     Attributes:
         starts, ends: places in the code points, int64 ``[T]``.
+        kinds: bits of what a token is, uint8 ``[T]``: ``IS_WORD`` …
         bounds: document bounds in ``starts``, int64 ``[D + 1]``.
     """
 
     starts: Places
     ends: Places
+    kinds: Kinds
     bounds: Bounds
 
 
@@ -127,7 +141,7 @@ def cut_lines(codes: Codes, bounds: Bounds, lines: "CutLines", tokens: Tokens) -
         tokens: of the whole documents.
     """
     spans = (lines.ends, lines.bounds, lines.sources, lines.source_ends)
-    known = (tokens.starts, tokens.ends, tokens.bounds)
+    known = (tokens.starts, tokens.ends, tokens.kinds, tokens.bounds)
     return Tokens(*_cut_lines(codes, bounds, *spans, *known, roles(), *_tables()))
 
 
@@ -442,9 +456,26 @@ def _cut_word(  # noqa: C901, PLR0913
 
 
 @kernel
+def _kind(codes: Codes, start: int, end: int, roles: Roles) -> int:
+    """What a token is."""
+    every = some = roles[codes[start]]
+    for i in range(start + 1, end):
+        every &= roles[codes[i]]
+        some |= roles[codes[i]]
+    kind = 0 if every & SYMBOL_ONLY else IS_WORD
+    if some & IS_LETTER:
+        kind |= HAS_LETTER
+    if every & PUNCTUATION:
+        kind |= IS_MARK
+    if end - start == 1 and some & TERMINAL:
+        kind |= ENDS_SENTENCE
+    return kind
+
+
+@kernel
 def _cut_span(  # noqa: PLR0913
     codes: Codes, i: int, stop: int, roles: Roles, gate: Gate, keys: Keys, pieces: Places,
-    units: Keys, starts: Places, ends: Places, n: int
+    units: Keys, starts: Places, ends: Places, kinds: Kinds, n: int
 ) -> int:  # fmt: skip
     """Cut a stretch of text; the number of tokens after it.
 
@@ -481,17 +512,21 @@ def _cut_span(  # noqa: PLR0913
             and (inner == start or end == i or _special(codes, inner, end, gate, keys) < 0)
         )
         if not simple:
-            n = _cut_word(
-                codes, start, i, roles, gate, keys, pieces, units, starts, ends, n
-            )
+            first = n
+            n = _cut_word(codes, start, i, roles, gate, keys, pieces, units, starts, ends, n)
+            for t in range(first, n):
+                kinds[t] = _kind(codes, starts[t], ends[t], roles)
             continue
         if inner > start:
             starts[n], ends[n] = start, inner
+            kinds[n] = _kind(codes, start, inner, roles)
             n += 1
         starts[n], ends[n] = inner, end
+        kinds[n] = IS_WORD | HAS_LETTER
         n += 1
         if end < i:
             starts[n], ends[n] = end, i
+            kinds[n] = _kind(codes, end, i, roles)
             n += 1
     return n
 
@@ -505,19 +540,20 @@ def _cut_tokens(  # noqa: PLR0913
     keys: Keys,
     pieces: Places,
     units: Keys,
-) -> tuple[Places, Places, Bounds]:
+) -> tuple[Places, Places, Kinds, Bounds]:
     documents = len(bounds) - 1
-    starts = np.empty(bounds[documents] - bounds[0], np.int64)  # a token has a character or more
-    ends = np.empty(bounds[documents] - bounds[0], np.int64)
+    chars = bounds[documents] - bounds[0]  # a token has one or more
+    starts, ends = np.empty(chars, np.int64), np.empty(chars, np.int64)
+    kinds = np.empty(chars, np.uint8)
     token_bounds = np.zeros(documents + 1, np.int64)
     n = 0
     for document in range(documents):
         n = _cut_span(
             codes, bounds[document], bounds[document + 1],
-            roles, gate, keys, pieces, units, starts, ends, n,
+            roles, gate, keys, pieces, units, starts, ends, kinds, n,
         )  # fmt: skip
         token_bounds[document + 1] = n
-    return starts[:n], ends[:n], token_bounds
+    return starts[:n], ends[:n], kinds[:n], token_bounds
 
 
 @kernel
@@ -530,16 +566,18 @@ def _cut_lines(  # noqa: PLR0913
     source_ends: Places,
     known_starts: Places,
     known_ends: Places,
+    known_kinds: Kinds,
     known_bounds: Bounds,
     roles: Roles,
     gate: Gate,
     keys: Keys,
     pieces: Places,
     units: Keys,
-) -> tuple[Places, Places, Bounds]:
+) -> tuple[Places, Places, Kinds, Bounds]:
     documents = len(bounds) - 1
-    starts = np.empty(bounds[documents] - bounds[0], np.int64)
-    ends = np.empty(bounds[documents] - bounds[0], np.int64)
+    chars = bounds[documents] - bounds[0]
+    starts, ends = np.empty(chars, np.int64), np.empty(chars, np.int64)
+    kinds = np.empty(chars, np.uint8)
     token_bounds = np.zeros(documents + 1, np.int64)
     n = 0
     for document in range(documents):
@@ -549,7 +587,7 @@ def _cut_lines(  # noqa: PLR0913
             if sources[line] < 0:
                 n = _cut_span(
                     codes, before, lines[line],
-                    roles, gate, keys, pieces, units, starts, ends, n,
+                    roles, gate, keys, pieces, units, starts, ends, kinds, n,
                 )  # fmt: skip
             else:
                 moved = lines[line] - source_ends[line]
@@ -557,8 +595,9 @@ def _cut_lines(  # noqa: PLR0913
                     t += 1
                 while t < last and known_starts[t] < source_ends[line]:
                     starts[n], ends[n] = known_starts[t] + moved, known_ends[t] + moved
+                    kinds[n] = known_kinds[t]
                     n += 1
                     t += 1
             before = lines[line]
         token_bounds[document + 1] = n
-    return starts[:n], ends[:n], token_bounds
+    return starts[:n], ends[:n], kinds[:n], token_bounds
