@@ -159,7 +159,7 @@ def our_verdicts(texts: Sequence[str], comparison: Comparison) -> list[dict[str,
         recipe.rules, languages=None, published=replace(table, **{**off, "min_lang_score": None})
     )
     n = len(texts)
-    columns = measure(pa.array(texts, pa.large_string()), recipe.measure)
+    columns = measure(pa.array(texts, pa.large_string()), recipe.active_measure())
     signals = pa.table(
         {
             "id": [str(i) for i in range(n)],

@@ -257,7 +257,7 @@ def _spaced_stretch(codes: Codes, start: int, end: int) -> tuple[int, bool]:
 
 
 @kernel
-def edit_lines(
+def edit_lines(  # noqa: C901
     codes: Codes, bounds: Bounds, hanzi_spaces: bool, counts: Counts
 ) -> tuple[Codes, Bounds]:
     """Trailing spaces, blank lines, and spaces set between all hanzi of a stretch.
@@ -304,6 +304,17 @@ def edit_lines(
             else:
                 out[n] = code
                 n += 1
+                while code < 0x80 and i + 9 <= end:  # eight at a time
+                    together, low = np.int32(0), np.int32(0)
+                    for k in range(1, 9):
+                        together |= codes[i + k]
+                        low |= codes[i + k] - np.int32(_SPACE_CODE)
+                    if low < 0 or together >= 0x3000:  # a line ends, or there may be hanzi
+                        break
+                    for k in range(8):
+                        out[n + k] = codes[i + 1 + k]
+                    n += 8
+                    i += 8
             i += 1
         while n > first and out[n - 1] == _LF:
             n -= 1
@@ -328,11 +339,23 @@ def encode(codes: Codes, bounds: Bounds) -> tuple[Bytes, Bounds]:
     n = 0
     for document in range(len(bounds) - 1):
         offsets[document] = n
-        for i in range(bounds[document], bounds[document + 1]):
+        i, end = bounds[document] - 1, bounds[document + 1]
+        while i + 1 < end:
+            i += 1
             code = codes[i]
             if code < 0x80:
                 out[n] = code
                 n += 1
+                while i + 8 < end:  # eight at a time
+                    together = np.int32(0)
+                    for k in range(1, 9):
+                        together |= codes[i + k]
+                    if together >= 0x80:
+                        break
+                    for k in range(8):
+                        out[n + k] = codes[i + 1 + k]
+                    n += 8
+                    i += 8
                 continue
             if code < 0x800:
                 out[n] = 0xC0 | code >> 6

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .published_sets import IS_DIGIT, IS_LETTER, IS_SPACE, SYMBOL_ONLY, Roles, roles
-from .tokens import HAS_LETTER, IS_WORD, Kinds, Tokens
+from .token_columns import HAS_LETTER, IS_WORD, Kinds, Tokens
 from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
@@ -92,7 +92,7 @@ def _is_joint(code: int) -> bool:
 
 
 @kernel
-def _cut_hanzi(
+def _cut_hanzi(  # noqa: C901
     codes: Codes, bounds: Bounds, roles: Roles
 ) -> tuple[Counts, Counts, Kinds, Bounds]:
     documents = len(bounds) - 1
@@ -144,7 +144,7 @@ def _weight(code: int) -> int:
 
 
 @kernel
-def _weigh(  # noqa: PLR0913
+def _weigh(
     codes: Codes, starts: Counts, ends: Counts, kinds: Kinds, bounds: Bounds, out: Counts
 ) -> None:
     for document in range(len(bounds) - 1):
@@ -165,7 +165,7 @@ def _weigh(  # noqa: PLR0913
 
 @kernel
 def _mixed(value: np.uint64) -> np.uint64:
-    """One to one, so that it makes no two keys equal; both halves are good for places in a table."""
+    """One to one, so that it makes no two keys equal; all bits are good for places in a table."""
     value = (value ^ value >> np.uint64(32)) * _MIX
     return value ^ value >> np.uint64(29)
 
@@ -241,9 +241,9 @@ def _top(  # noqa: PLR0913
         length = places[stop] - places[t]
         keys[t] = _mixed(hashes[places[stop]] - hashes[places[t]] * powers[length])
         stops[t] = stop
-        slot = np.int64(keys[t]) & mask
-        seen[slot] += seen[slot] < 255
-        fullest = max(fullest, seen[slot])
+        place = np.int64(keys[t]) & mask
+        seen[place] += seen[place] < 255
+        fullest = max(fullest, seen[place])
         t += 1
     stretches, least = t, int(fullest)
     while least > 1:
@@ -264,8 +264,8 @@ def _top(  # noqa: PLR0913
             table[slot] = key
             # Ties: the first in the text to reach the number.
             if times[slot] > best:
-                best = np.int64(times[slot])
-                covered = (places[stops[t]] - places[t] + n - 1) * best
+                best = int(times[slot])
+                covered = int(places[stops[t]] - places[t] + n - 1) * best
         if best >= least:
             return covered
         least = max(best, 2) if least > 2 else 1

@@ -161,7 +161,7 @@ class _Chunk:
         return decode(self.buffer, self.offsets)
 
     @cached_property
-    def chars(self) -> Column:
+    def chars(self) -> npt.NDArray[np.int64]:
         return np.diff(self.decoded[1])
 
     @cached_property

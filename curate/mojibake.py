@@ -106,11 +106,15 @@ def suspects(codes: Codes, bounds: Bounds) -> Flags:
 
 
 @kernel
-def _suspects(codes: Codes, bounds: Bounds, own: Masks, behind: Masks, flags: Flags) -> None:
+def _suspects(  # noqa: C901
+    codes: Codes, bounds: Bounds, own: Masks, behind: Masks, flags: Flags
+) -> None:
     for document in range(len(bounds) - 1):
         bad_here = np.uint16(0)
         ligature = False
-        for i in range(bounds[document], bounds[document + 1]):
+        i, end = bounds[document] - 1, bounds[document + 1]
+        while i + 1 < end:
+            i += 1
             code = codes[i]
             if ligature:
                 if not (65 <= code <= 90 or 97 <= code <= 122):
@@ -123,6 +127,13 @@ def _suspects(codes: Codes, bounds: Bounds, own: Masks, behind: Masks, flags: Fl
                         flags[document] = True
                         break
                     bad_here = np.uint16(0)
+                while i + 17 < end:  # more ASCII is no news
+                    together = np.int32(0)
+                    for k in range(1, 17):
+                        together |= codes[i + k]
+                    if together >= 0x80:
+                        break
+                    i += 16
                 continue
             if 0x4E00 <= code < 0xA000 or code >= 0x10000:  # hanzi and the planes tell nothing
                 bad_here = np.uint16(0)

@@ -15,7 +15,7 @@ from .published_lines import PublishedLines
 from .published_ngrams import token_repeats
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
 from .signals import PUBLISHED_EN
-from .tokens import (
+from .token_columns import (
     ENDS_SENTENCE,
     HAS_LETTER,
     IS_MARK,
@@ -23,9 +23,8 @@ from .tokens import (
     CutLines,
     Kinds,
     Tokens,
-    cut_lines,
-    cut_tokens,
 )
+from .tokens import cut_lines, cut_tokens
 from .utf8 import Bounds, Codes, kernel
 from .words import STOP_WORDS_EN
 

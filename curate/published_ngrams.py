@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .published_sets import IS_SPACE, Roles, roles
 from .repetition import DUPLICATE_SIZES, TOP_SIZES
-from .tokens import Tokens
+from .token_columns import Tokens
 from .utf8 import Bounds, Codes, kernel
 
 Counts = npt.NDArray[np.int64]
@@ -95,7 +95,7 @@ assert (*TOP_SIZES, *DUPLICATE_SIZES) == tuple(range(2, 11))
 
 @kernel
 def _mixed(value: np.uint64) -> np.uint64:
-    """One to one, so that it makes no two keys equal; both halves are good for places in a table."""
+    """One to one, so that it makes no two keys equal; all bits are good for places in a table."""
     value = (value ^ value >> np.uint64(32)) * _MIX
     return value ^ value >> np.uint64(29)
 
@@ -244,9 +244,7 @@ def _duplicates(  # noqa: PLR0913
 
 
 @kernel
-def _token_repeats(
-    codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, out: Counts
-) -> None:
+def _token_repeats(codes: Codes, starts: Counts, ends: Counts, bounds: Bounds, out: Counts) -> None:
     most_tokens = most_chars = longest = 1
     for document in range(len(bounds) - 1):
         first, last = bounds[document], bounds[document + 1]

@@ -108,19 +108,25 @@ def _count_tokens(
     codes: Codes, bounds: Bounds, index: Blocks, blocks: Blocks, counts: Tokens
 ) -> None:
     for document in range(len(bounds) - 1):
-        before = np.int64(0)
+        before = latin = np.int64(0)
         tokens = np.zeros(counts.shape[1], np.int64)
         for i in range(bounds[document], bounds[document + 1]):
             code = codes[i]
+            if code < 0x80:  # without the table, and without a branch for each letter
+                letter = 0x61 <= (code | 0x20) <= 0x7A
+                latin += letter & (before != LATN)
+                before = np.int64(LATN if letter else before if code == 0x27 else 0)
+                continue
             script = np.int64(blocks[index[code >> 8], code & 255])
             alone = HANI <= script <= KANA or script == _THAI
             if script == before and not alone:
                 continue  # inside a word or a gap, as most characters are
-            if script == 0 and (code == 0x27 or code == 0x2019 or 0x300 <= code < 0x370):
+            if script == 0 and (code == 0x2019 or 0x300 <= code < 0x370):
                 continue  # an apostrophe or a combining mark does not end a word
             if script != 0:
                 tokens[script] += 1
             before = script
+        tokens[LATN] += latin
         counts[document] = tokens
 
 

@@ -36,7 +36,7 @@ class Measure:
         "policy asks for, and the sizes and the hash of the text",
     )
     also: tuple[str, ...] = setting(
-        (), help="where that is off, measure these signals too, e.g. [\"char_entropy\"]"
+        (), help='where that is off, measure these signals too, e.g. ["char_entropy"]'
     )
     short_line_chars: int = setting(
         30,

@@ -8,7 +8,6 @@ between letters, at full stops between a small and a capital letter, and the lik
 Source: spaCy's documentation of its tokenizer; its English rules and exceptions, version 3.8.
 """
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -32,20 +31,20 @@ from .published_sets import (
     Roles,
     roles,
 )
+from .token_columns import (
+    ENDS_SENTENCE,
+    HAS_LETTER,
+    IS_MARK,
+    IS_WORD,
+    CutLines,
+    Kinds,
+    Places,
+    Tokens,
+)
 from .utf8 import Bounds, Codes, kernel
 
 Keys = npt.NDArray[np.uint64]
-Places = npt.NDArray[np.int64]
 Gate = npt.NDArray[np.bool_]
-Kinds = npt.NDArray[np.uint8]
-
-IS_WORD: Final = 1
-"""Not all of it is of ``SYMBOL_ONLY``."""
-HAS_LETTER: Final = 2
-IS_MARK: Final = 4
-"""All of it is punctuation."""
-ENDS_SENTENCE: Final = 8
-"""One character, which ends sentences."""
 
 _OFFSET: Final = np.uint64(0xCBF29CE484222325)
 _PRIME: Final = np.uint64(0x100000001B3)
@@ -82,43 +81,10 @@ def _tables() -> tuple[Gate, Keys, Places, Keys]:
             slot = (slot + 1) & (size - 1)
         keys[slot] = key
         pieces[slot] = sum(length << 8 * k for k, length in enumerate(lengths))
-        middle = text[len(text) // 2]
-        gate[_place_in_gate(*map(ord, (text[0], middle, text[-1])), len(text))] = True
+        first, middle, last = map(ord, (text[0], text[len(text) // 2], text[-1]))
+        gate[_place_in_gate(first, middle, last, len(text))] = True
     units = sorted(map(_hash, UNITS.split()))
     return gate, keys, pieces, np.array(units, np.uint64)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """All tokens of all documents.
-
-    Attributes:
-        starts, ends: places in the code points, int64 ``[T]``.
-        kinds: bits of what a token is, uint8 ``[T]``: ``IS_WORD`` …
-        bounds: document bounds in ``starts``, int64 ``[D + 1]``.
-    """
-
-    starts: Places
-    ends: Places
-    kinds: Kinds
-    bounds: Bounds
-
-
-@dataclass(frozen=True)
-class CutLines:
-    """Lines that are left of documents, in order.
-
-    Attributes:
-        ends: in what is left, int64 ``[L]``.
-        bounds: document bounds in ``ends``, int64 ``[D + 1]``.
-        sources, source_ends: where a line stood that was left as it was, int64 ``[L]``; -1 for one
-            that was edited.
-    """
-
-    ends: Places
-    bounds: Bounds
-    sources: Places
-    source_ends: Places
 
 
 def cut_tokens(codes: Codes, bounds: Bounds) -> Tokens:
@@ -131,7 +97,7 @@ def cut_tokens(codes: Codes, bounds: Bounds) -> Tokens:
     return Tokens(*_cut_tokens(codes, bounds, roles(), *_tables()))
 
 
-def cut_lines(codes: Codes, bounds: Bounds, lines: "CutLines", tokens: Tokens) -> Tokens:
+def cut_lines(codes: Codes, bounds: Bounds, lines: CutLines, tokens: Tokens) -> Tokens:
     """Cut what is left of documents; where a line was left as it was, its tokens are known.
 
     Args:
@@ -191,7 +157,7 @@ def _is_unit(codes: Codes, start: int, end: int, units: Keys) -> bool:
     key = _OFFSET
     for i in range(start, end):
         key = (key ^ np.uint64(codes[i])) * _PRIME
-    for unit in units:
+    for unit in units:  # noqa: SIM110  # numba has no generators
         if unit == key:
             return True
     return False
@@ -497,9 +463,8 @@ def _cut_span(  # noqa: PLR0913
         inner, end = start, i
         if letters < i - start:
             role = roles[codes[i - 1]]
-            if role & (CUTS | QUOTES):
-                end -= 1
-            elif codes[i - 1] == 0x2E and end - start > 1 and roles[codes[end - 2]] & IS_LOWER:
+            stop_ends = codes[i - 1] == 0x2E and end - start > 1
+            if role & (CUTS | QUOTES) or (stop_ends and roles[codes[end - 2]] & IS_LOWER):
                 end -= 1
             if end > start and roles[codes[start]] & (CUTS | QUOTES):
                 inner += 1
@@ -533,14 +498,9 @@ def _cut_span(  # noqa: PLR0913
 
 @kernel
 def _cut_tokens(  # noqa: PLR0913
-    codes: Codes,
-    bounds: Bounds,
-    roles: Roles,
-    gate: Gate,
-    keys: Keys,
-    pieces: Places,
-    units: Keys,
-) -> tuple[Places, Places, Kinds, Bounds]:
+    codes: Codes, bounds: Bounds, roles: Roles, gate: Gate, keys: Keys, pieces: Places,
+    units: Keys
+) -> tuple[Places, Places, Kinds, Bounds]:  # fmt: skip
     documents = len(bounds) - 1
     chars = bounds[documents] - bounds[0]  # a token has one or more
     starts, ends = np.empty(chars, np.int64), np.empty(chars, np.int64)
@@ -558,22 +518,10 @@ def _cut_tokens(  # noqa: PLR0913
 
 @kernel
 def _cut_lines(  # noqa: PLR0913
-    codes: Codes,
-    bounds: Bounds,
-    lines: Places,
-    line_bounds: Bounds,
-    sources: Places,
-    source_ends: Places,
-    known_starts: Places,
-    known_ends: Places,
-    known_kinds: Kinds,
-    known_bounds: Bounds,
-    roles: Roles,
-    gate: Gate,
-    keys: Keys,
-    pieces: Places,
-    units: Keys,
-) -> tuple[Places, Places, Kinds, Bounds]:
+    codes: Codes, bounds: Bounds, lines: Places, line_bounds: Bounds, sources: Places,
+    source_ends: Places, known_starts: Places, known_ends: Places, known_kinds: Kinds,
+    known_bounds: Bounds, roles: Roles, gate: Gate, keys: Keys, pieces: Places, units: Keys
+) -> tuple[Places, Places, Kinds, Bounds]:  # fmt: skip
     documents = len(bounds) - 1
     chars = bounds[documents] - bounds[0]
     starts, ends = np.empty(chars, np.int64), np.empty(chars, np.int64)
