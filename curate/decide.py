@@ -128,9 +128,9 @@ def signal_columns(rules: Rules | None = None) -> list[str]:
 
 
 def asked_signals(rules: Rules) -> set[str]:
-    """The signals without which these rules cannot judge."""
+    """The signals without which these rules cannot judge, and those that tell the route."""
     asked = {rule.signal for rule in rules_in_force(rules)} - {"lang_score"}
-    return asked | {"latin_fraction", "hanzi_fraction"} if rules.routed else asked
+    return asked | {"latin_fraction", "hanzi_fraction"}
 
 
 def rules_in_force(rules: Rules) -> list[Rule]:
@@ -171,7 +171,7 @@ def routes(signals: pa.RecordBatch | pa.Table) -> npt.NDArray[np.int64]:
     lang, script = _flat(signals["lang"]), _flat(signals["script"])
     chinese = _is_in(lang, CHINESE) | (_is_null(lang) & _is_in(script, ("Hans", "Hant")))
     mixed = chinese & _is_in(script, ("mixed",))
-    # They are not measured where no route has rules of its own.
+    # They are measured wherever something is judged.
     if {"latin_fraction", "hanzi_fraction"} <= set(signals.schema.names):
         latin, hanzi = (_numbers(signals[f"{name}_fraction"]) for name in ("latin", "hanzi"))
         mixed |= chinese & (latin > hanzi)
