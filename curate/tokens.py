@@ -72,7 +72,7 @@ def _tables() -> tuple[Gate, Keys, Places, Keys]:
     each; the units."""
     listed = specials()
     size = 4096
-    gate = np.zeros(_GATE_SIZE, np.bool_)
+    gate = np.zeros(2 * _GATE_SIZE, np.bool_)  # the second half: how those of one piece begin
     keys, pieces = np.zeros(size, np.uint64), np.zeros(size, np.int64)
     for text, lengths in listed.items():
         key = _hash(text)
@@ -83,6 +83,8 @@ def _tables() -> tuple[Gate, Keys, Places, Keys]:
         pieces[slot] = sum(length << 8 * k for k, length in enumerate(lengths))
         first, middle, last = map(ord, (text[0], text[len(text) // 2], text[-1]))
         gate[_place_in_gate(first, middle, last, len(text))] = True
+        if len(lengths) == 1 and len(text) > 1:
+            gate[_GATE_SIZE + _place_in_gate(first, ord(text[1]), 0, 0)] = True
     units = sorted(map(_hash, UNITS.split()))
     return gate, keys, pieces, np.array(units, np.uint64)
 
@@ -317,7 +319,10 @@ def _join_smileys(  # noqa: PLR0913
     while k < n:
         last = k
         most = min(k + 6, n - 1)
-        if k < most and ends[k + 1] - starts[k] > _MAX_SPECIAL:
+        if k < most and (
+            ends[k + 1] - starts[k] > _MAX_SPECIAL
+            or not gate[_GATE_SIZE + _place_in_gate(codes[starts[k]], codes[starts[k] + 1], 0, 0)]
+        ):
             most = k
         for other in range(most, k, -1):
             found = _special(codes, starts[k], ends[other], gate, keys)
