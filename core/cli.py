@@ -3,6 +3,7 @@
 Exit 0: done. 1: the data or the run failed. 2: command or recipe are wrong. 130: interrupted.
 """
 
+import gc
 import importlib
 import io
 import re
@@ -147,6 +148,7 @@ def main() -> None:
         _complain(_missing(error))
     except (OSError, MemoryError) as error:
         _complain(_system_error(error))
+    gc.freeze()  # the process ends: nobody needs to look for garbage in what was imported
     sys.exit(code if isinstance(code, int) else 0)
 
 

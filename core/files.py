@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -34,6 +35,23 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
+_later: ContextVar[bool] = ContextVar("_later", default=False)
+
+
+@contextlib.contextmanager
+def synced_later() -> Iterator[None]:
+    """Within it :func:`atomic_write` leaves it to :func:`sync_tree` to flush files to disk.
+
+    For a folder that is filled under a temporary name: half of all flushes were of files and
+    folders that were flushed again before their folder got its name.
+    """
+    token = _later.set(True)
+    try:
+        yield
+    finally:
+        _later.reset(token)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     """Open a file that appears under its name only when the block ends without an error.
@@ -50,9 +68,11 @@ def atomic_write(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
         with temporary.open("w" if text else "wb", **options) as stream:  # type: ignore[call-overload]
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if not _later.get():
+                os.fsync(stream.fileno())
         temporary.replace(path)
-        _fsync_folder(path.parent)
+        if not _later.get():
+            _fsync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,27 +10,22 @@ it imports, the versions of the packages that these import, the identity of each
 parameters. The number of workers, the clock and the place of the files are not in it.
 """
 
-import ast
 import concurrent.futures
 import contextlib
-import hashlib
 import importlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from yanmo.code_identity import code_identity
 from yanmo.errors import DataError, YanmoError
-from yanmo.files import sha256_file, sha256_json, sync_tree, write_json
+from yanmo.files import sha256_file, sha256_json, sync_tree, synced_later, write_json
 from yanmo.memory import give_back
 from yanmo.workers import Workers
 
@@ -89,75 +84,6 @@ class Watcher(Protocol):
 
     def advance(self, amount: float) -> None:
         """``amount`` more tasks are done."""
-
-
-# Modules that change no result: an edit there redoes nothing.
-NEUTRAL: Final = frozenset(
-    f"yanmo.{name}"
-    for name in ("errors", "memory", "options", "progress", "report", "charts", "tasks", "workers")
-)
-
-
-@cache
-def code_identity(module: str) -> str:
-    """What the code of a step is: sources and package versions that its module reaches.
-
-    Imports are read from the source, also those inside functions. They are followed through yanmo;
-    of any other package the installed version counts (none for the standard library).
-    """
-    sources: dict[str, str] = {}
-    packages: dict[str, str] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            raise DataError("no such module", where="task", value=name)
-        text = Path(spec.origin).read_bytes()
-        sources[name] = hashlib.sha256(text).hexdigest()
-        for data in sorted(Path(spec.origin).parent.glob("data/*")):  # tables that it reads
-            if data.name.encode() in text:
-                sources[f"{name}/{data.name}"] = sha256_file(data)
-        for found in _imports(ast.parse(text), spec.parent or ""):
-            top = found.partition(".")[0]
-            if top != "yanmo":
-                packages.setdefault(top, _version(top))
-            elif found not in sources and found not in waiting and found not in NEUTRAL:
-                waiting.append(found)
-    return sha256_json({"sources": sources, "packages": packages})
-
-
-def _imports(tree: ast.AST, package: str) -> list[str]:
-    names: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            base = f"{package}.{node.module}" if node.module else package
-            names += [base] if node.module else [f"{base}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = [f"{node.module}.{alias.name}" for alias in node.names]
-            modules = [name for name in inner if node.module == "yanmo" and _is_module(name)]
-            names += modules or [node.module]
-    return names
-
-
-def _is_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
-
-
-@cache
-def _version(package: str) -> str:
-    if package in sys.stdlib_module_names:
-        return ""
-    for distribution in _distributions().get(package, []):
-        return importlib.metadata.version(distribution)
-    return ""
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
 
 
 def run(
@@ -302,13 +228,14 @@ def _execute(task: Task, folder: Path, cache: Path) -> Done:
     start = time.monotonic()
     try:
         function = resolve(task.function)
-        result = function([item.path for item in task.inputs], dict(task.parameters), work)
-        files = {
-            path.relative_to(work).as_posix(): sha256_file(path)
-            for path in sorted(work.rglob("*"))
-            if path.is_file()
-        }
-        write_json(work / RESULT, {"step": task.step, "result": result, "files": files})
+        with synced_later():
+            result = function([item.path for item in task.inputs], dict(task.parameters), work)
+            files = {
+                path.relative_to(work).as_posix(): sha256_file(path)
+                for path in sorted(work.rglob("*"))
+                if path.is_file()
+            }
+            write_json(work / RESULT, {"step": task.step, "result": result, "files": files})
         sync_tree(work)
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,12 +1,15 @@
 """The pool of worker processes behind :mod:`yanmo.tasks`: quiet at Ctrl-C, and never orphaned."""
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
+from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -57,6 +60,13 @@ class Workers:
         with _sheltered():
             return self.pool().submit(call, *arguments)
 
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call ``"module:function"`` in a worker, which has it loaded; here if there is none."""
+        if self._pool is not None:
+            with contextlib.suppress(BrokenProcessPool):
+                return self.submit(_call, function, *arguments).result()
+        return _call(function, *arguments)
+
     def stop(self, *, now: bool = False) -> None:
         """End the processes, with ``now`` in the middle of their tasks; :meth:`pool` starts new."""
         if self._pool is not None:
@@ -78,6 +88,11 @@ class Workers:
         self.stop(now=error is not None)
 
 
+def _call(function: str, *arguments: Any) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
 def start_server(preload: Sequence[str]) -> None:
     """Start the server that will fork the workers, and do not wait: it loads while we do.
 
@@ -91,6 +106,20 @@ def start_server(preload: Sequence[str]) -> None:
     multiprocessing.set_forkserver_preload(list(preload))
     with _sheltered():
         forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def server_ends_with_errors() -> Iterator[None]:
+    """After an error inside, end the server at once: Python would wait until it has loaded all."""
+    try:
+        yield
+    except BaseException:
+        server = sys.modules.get("multiprocessing.forkserver")
+        pid = server and getattr(server._forkserver, "_forkserver_pid", None)
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        raise
 
 
 @contextlib.contextmanager

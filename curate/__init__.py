@@ -2,3 +2,7 @@
 
 PRELOAD = "yanmo.curate.preload"
 """What the server behind worker processes imports before it forks them."""
+
+GARBAGE = 20_000
+"""Objects made and not yet freed after which a process of ours looks for unreachable ones (Python's
+default is 700); a batch of documents makes few."""

@@ -79,6 +79,16 @@ def _settings(options: dict[str, Any], *forced: str) -> "CurateRecipe":
 
 
 def _run(options: dict[str, Any], *forced: str) -> None:
+    from yanmo.workers import server_ends_with_errors
+
+    from .start import start
+
+    start(workers=1 if options["dry_run"] else options["workers"])
+    with server_ends_with_errors():
+        _run_started(options, *forced)
+
+
+def _run_started(options: dict[str, Any], *forced: str) -> None:
     settings = _settings(options, *forced)
     if options["dry_run"]:
         from yanmo.recipe import dumps
@@ -89,12 +99,6 @@ def _run(options: dict[str, Any], *forced: str) -> None:
         told = "# Would read {files} files with {bytes} bytes in {tasks} tasks; {ignored} ignored."
         emit(found, as_json=options["as_json"], text=f"{dumps(settings)}\n{told.format(**found)}")
         return
-    if options["workers"] > 1:
-        from yanmo.workers import start_server
-
-        from . import PRELOAD
-
-        start_server([PRELOAD])
     from .pipeline import run_recipe
 
     result = run_recipe(settings, options["out"], workers=options["workers"],

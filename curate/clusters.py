@@ -114,8 +114,8 @@ def cluster(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[s
     """Clusters of near duplicates: ``documents.parquet`` in DUPLICATES_SCHEMA.
 
     Args:
-        inputs: the edge files of all bands, then for each part ``members.parquet``, then for each
-            ``sketches.bin``, then for each ``bounds.npy``.
+        inputs: the edge files (``bands`` of them), then for each part ``members.parquet``, then
+            for each ``sketches.bin``, then for each ``bounds.npy``.
         parameters: ``bands``, ``parts``, ``keep``, ``source_priority``, ``min_jaccard``.
         out: folder to write.
 

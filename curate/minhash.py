@@ -3,7 +3,7 @@
     signature_part    document table                     signatures.parquet
     band_part         signatures.parquet, who is in      members.parquet, sketches.bin, bounds.npy,
                                                          band-*.npy
-    reduce_band       one band and sketches, all parts   edges.npy
+    reduce_band       some bands and sketches, all parts edges.npy
     clusters.cluster  edges of all bands                 documents.parquet
 
 Documents are numbered over all parts in order, rows in order, those in only. Two documents that
@@ -40,6 +40,9 @@ BAND_DTYPE: Final = np.dtype([("hash", "<u8"), ("row", "<u4")])
 # Centres that a document of a group of equal band hashes is compared with. Only boilerplate gives
 # a group more that are all unlike; what one band misses there, the others find.
 MAX_CENTRES: Final = 32
+
+# Entries of bands that a task sorts at least: a quarter of a second of work.
+BAND_ENTRIES: Final = 1 << 18
 
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -203,34 +206,49 @@ def band_name(band: int) -> str:
     return f"band-{band:02d}.npy"
 
 
-def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Pairs found by one band: ``edges.npy``, uint32 ``[pairs, 2]`` of global document numbers.
+def bands_a_task(documents: int, bands: int) -> int:
+    """How many bands one task reduces: for few documents a task costs more than its work.
 
     Args:
-        inputs: the file of this band of each part, then ``sketches.bin`` of each part, then
-            ``bounds.npy`` of each part.
-        parameters: ``min_jaccard`` (``None`` links every candidate).
+        documents: that take part.
+        bands: of a signature.
+    """
+    return max(1, min(bands, BAND_ENTRIES // max(documents, 1)))
+
+
+def reduce_band(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Pairs found by some bands: ``edges.npy``, uint32 ``[pairs, 2]`` of global document numbers.
+
+    Args:
+        inputs: for each of the bands its file of each part, then ``sketches.bin`` of each part,
+            then ``bounds.npy`` of each part.
+        parameters: ``min_jaccard`` (``None`` links every candidate), ``bands`` (how many; one if it
+            is not there).
         out: folder to write.
 
     Returns:
         ``{"groups", "members", "edges", "largest"}``: groups of equal hashes with two documents
         and more, documents in them, pairs written, size of the largest group.
     """
-    parts = len(inputs) // 3
-    known = SketchParts(inputs[parts : 2 * parts], inputs[2 * parts :])
-    rows, group, largest = _shared(inputs[:parts], known.starts)
-    # Which one becomes a centre must not hang on the order of the parts.
-    rows = rows[np.lexsort((fingerprints(known, rows), group))]
-    centre, _ = lead(known, rows, group, min_jaccard=parameters["min_jaccard"], limit=MAX_CENTRES)
-    leaves = np.flatnonzero(centre != np.arange(len(centre)))
-    edges = np.column_stack([rows[centre[leaves]], rows[leaves]]).astype(np.uint32)
-    np.save(out / "edges.npy", edges)
-    return {
-        "groups": int(group[-1]) + 1 if len(group) else 0,
-        "members": len(rows),
-        "edges": len(edges),
-        "largest": largest,
-    }
+    bands = parameters.get("bands", 1)
+    parts = len(inputs) // (bands + 2)
+    known = SketchParts(inputs[bands * parts : -parts], inputs[-parts:])
+    total = {"groups": 0, "members": 0, "edges": 0, "largest": 0}
+    found = []
+    for first in range(0, bands * parts, parts):
+        rows, group, largest = _shared(inputs[first : first + parts], known.starts)
+        # Which one becomes a centre must not hang on the order of the parts.
+        rows = rows[np.lexsort((fingerprints(known, rows), group))]
+        centre, _ = lead(known, rows, group, min_jaccard=parameters["min_jaccard"],
+                         limit=MAX_CENTRES)  # fmt: skip
+        leaves = np.flatnonzero(centre != np.arange(len(centre)))
+        found.append(np.column_stack([rows[centre[leaves]], rows[leaves]]).astype(np.uint32))
+        total["groups"] += int(group[-1]) + 1 if len(group) else 0
+        total["members"] += len(rows)
+        total["edges"] += len(leaves)
+        total["largest"] = max(total["largest"], largest)
+    np.save(out / "edges.npy", np.concatenate(found))
+    return total
 
 
 def _shared(paths: list[Path], starts: I64) -> tuple[I64, I64, int]:

@@ -28,6 +28,7 @@ from .discover import InputGroup
 from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
 from .last_run import remember
+from .minhash import bands_a_task
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 from .split import ingest
@@ -97,8 +98,6 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         DataError: a part failed, or too many records went to quarantine.
         LedgerError: the books do not balance.
     """
-    from .run_report import write_report
-
     start = time.monotonic()
     groups = find_inputs(settings, out)
     with exclusive(out / CACHE_NAME), Workers(workers, preload=[PRELOAD]) as pool:
@@ -110,7 +109,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         write_run(out, settings, steps, balance.funnel(), progress)
         remember(progress.cache, clean=steps.cleaned, measure=steps.measured, settle=steps.settled)
         prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
-        report = write_report(out)
+        report = pool.call("yanmo.curate.run_report:write_report", out)
     seconds = time.monotonic() - start
     notes = [said(steps.verified.result)] if steps.verified else []
     notes += [] if language_model() else [NO_MODEL]
@@ -238,7 +237,7 @@ def find_near(
     alive: Sequence[Input],
     settings: CurateRecipe,
 ) -> Done:
-    """Signatures (of all documents), bands (of those still in), pairs of each band, clusters."""
+    """Signatures (of all documents), bands (of those still in), pairs of bands, clusters."""
     options = settings.duplicates
     sketch = {"shingle": options.shingle, "shingle_tokens": options.shingle_tokens,
               "permutations": options.permutations, "seed": options.seed}  # fmt: skip
@@ -259,17 +258,19 @@ def find_near(
         ]
     )  # fmt: skip
     values = tuple(d.input(name) for name in ("sketches.bin", "bounds.npy") for d in banded)
+    size = bands_a_task(sum(d.result["documents"] for d in banded), options.bands)
+    runs = [range(at, min(at + size, options.bands)) for at in range(0, options.bands, size)]
     pairs = progress.run(
         [
             Task("pairs", "yanmo.curate.minhash:reduce_band",
-                 (*(d.input(f"band-{band:02d}.npy") for d in banded), *values),
-                 {"min_jaccard": options.min_jaccard})
-            for band in range(options.bands)
+                 (*(d.input(f"band-{band:02d}.npy") for band in some for d in banded), *values),
+                 {"min_jaccard": options.min_jaccard, "bands": len(some)})
+            for some in runs
         ]
     )  # fmt: skip
     inputs = (*(d.input("edges.npy") for d in pairs),
               *(d.input("members.parquet") for d in banded), *values)  # fmt: skip
-    choice = {"bands": options.bands, "parts": len(banded),
+    choice = {"bands": len(runs), "parts": len(banded),
               "min_jaccard": options.min_jaccard, **options.policy()}  # fmt: skip
     return progress.run([Task("near", "yanmo.curate.clusters:cluster", inputs, choice)])[0]
 

@@ -14,7 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
-from yanmo.documents import DROPPED_SCHEMA, SCHEMA, PartWriter, iterate, write_part
+from yanmo.documents import (
+    DROPPED_SCHEMA,
+    ROW_GROUP_ROWS,
+    SCHEMA,
+    PartWriter,
+    iterate,
+    write_part,
+)
 from yanmo.errors import LedgerError
 
 from .clusters import DUPLICATES_SCHEMA
@@ -121,7 +128,8 @@ def materialize_part(inputs: list[Path], parameters: dict[str, Any], out: Path) 
         PartWriter(out / "kept.parquet", SCHEMA) as kept_writer,
         PartWriter(out / "dropped.parquet", DROPPED_SCHEMA) as dropped_writer,
     ):
-        for batch in iterate([inputs[0]], batch_rows=1024):
+        # A quarter of a row group: of long documents that is some megabytes less, a few times.
+        for batch in iterate([inputs[0]], batch_rows=ROW_GROUP_ROWS // 4):
             word = final.slice(start, batch.num_rows).combine_chunks()
             start += batch.num_rows
             if not pa.array(batch.column("id")).equals(word["id"].combine_chunks()):

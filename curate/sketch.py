@@ -30,6 +30,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from .resemble import grams
+from .sketch_tables import kept_characters, kept_permutations
 from .utf8 import Bounds, Bytes, chunks, kernel, text_buffer
 
 U32 = npt.NDArray[np.uint32]
@@ -78,6 +79,12 @@ _LANES: Final = 32  # below this many hashes the loop over permutations is the f
 @cache
 def character_table() -> U32:
     """For each code point below ``TABLE_SIZE``: its folded code point times 4, plus its fate."""
+    kept = kept_characters()
+    return fold_characters() if kept is None else kept
+
+
+def fold_characters() -> U32:
+    """Make :func:`character_table` from the Unicode data of this Python."""
     table = np.zeros(TABLE_SIZE, np.uint32)
     plain = np.zeros(TABLE_SIZE, np.bool_)
     for start, end in _PLAIN:
@@ -119,6 +126,11 @@ def permutations(count: int, seed: int) -> tuple[U32, U32]:
     Returns:
         ``a`` (odd) and ``b``, uint32 ``[count]``.
     """
+    return kept_permutations(count, seed) or draw_permutations(count, seed)
+
+
+def draw_permutations(count: int, seed: int) -> tuple[U32, U32]:
+    """Let `datasketch` draw what :func:`permutations` gives."""
     from datasketch import MinHash
 
     a, b = MinHash(num_perm=count, seed=seed, scheme="affine32").permutations

@@ -4,15 +4,15 @@ Kernels see a document as the slice ``codes[bounds[d]:bounds[d + 1]]`` of one ar
 Decoding once costs about 2 ns a byte and lets every kernel index characters instead of bytes.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
-F = TypeVar("F", bound=Callable[..., Any])
+from .compiled import kernel as kernel
+
 Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int32]
 Bounds = npt.NDArray[np.int64]
@@ -23,16 +23,6 @@ that the decoded arrays stay near the cache: with 4 MiB the signals cost a tenth
 change any result."""
 
 REPLACEMENT: Final = 0xFFFD
-
-
-def kernel(function: F) -> F:
-    """Compile on the first call, keep the machine code on disk, and run without the GIL.
-
-    Never parallel inside: a process that has run a parallel kernel hangs when it is forked, and
-    parts are already spread over processes. Kernels call only kernels of their own file, because
-    the cache on disk is renewed when that file changes and not when another one does.
-    """
-    return cast(F, njit(nogil=True, cache=True)(function))
 
 
 def text_buffer(column: pa.Array) -> tuple[Bytes, Bounds]:

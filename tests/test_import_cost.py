@@ -36,3 +36,8 @@ def test_help_loads_nothing_heavy(group: str) -> None:
 def test_curate_does_not_load_torch() -> None:
     code = "import yanmo.curate, yanmo.curate.pipeline"
     assert loaded(code) & {"torch", "transformers"} == set()
+
+
+def test_planning_a_run_loads_no_compiler() -> None:
+    code = "import yanmo.curate.pipeline, yanmo.curate.settle, yanmo.curate.normalize"
+    assert loaded(code) & {"numba", "llvmlite", "scipy", "polars", "datasketch"} == set()

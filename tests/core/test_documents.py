@@ -37,6 +37,19 @@ def test_bytes_do_not_depend_on_batches(tmp_path: Path, step: int) -> None:
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
+@pytest.mark.parametrize("step", [1, 300, 1024])
+def test_bytes_of_long_texts_do_not_depend_on_batches_either(tmp_path: Path, step: int) -> None:
+    long = [f"{i} " * 2000 for i in range(1500)]  # pages fill up before a row group ends
+    rows = table(1500).set_column(1, "text", pa.array(long, pa.large_string()))
+    with PartWriter(tmp_path / "b.parquet", SCHEMA) as writer:
+        for start in range(0, 1500, step):
+            writer.write(rows.slice(start, step))
+    write_part(tmp_path / "a.parquet", rows.cast(SCHEMA))
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    read = [text for batch in texts(tmp_path / "b.parquet") for text in batch.to_pylist()]
+    assert read == long
+
+
 def test_ids_are_stable_and_distinct() -> None:
     assert document_id("web", "a.warc#0") == document_id("web", "a.warc#0")
     assert len({document_id("web", f"a#{i}") for i in range(10_000)}) == 10_000

@@ -15,6 +15,8 @@ from yanmo.files import (
     open_input,
     read_json,
     sha256_json,
+    sync_tree,
+    synced_later,
     write_json,
 )
 
@@ -83,3 +85,21 @@ def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:
     write_json(tmp_path / "a", {"b": 1, "a": "墨"})
     write_json(tmp_path / "b", {"a": "墨", "b": 1})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_files_of_a_task_are_flushed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        flushed.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with synced_later():
+        write_json(tmp_path / "inside.json", 1)
+    assert flushed == []
+    sync_tree(tmp_path)
+    assert flushed == ["inside.json", tmp_path.name]
+    write_json(tmp_path / "outside.json", 1)
+    assert len(flushed) == 4

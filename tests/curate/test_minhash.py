@@ -178,3 +178,35 @@ def test_the_order_of_parts_and_documents_does_not_matter(
         assert row["kept_id"] in stays
         assert (row["kept_id"] == row["id"]) == (row["how"] == "kept")
         assert row["jaccard"] == likeness(text_of[row["id"]], text_of[row["kept_id"]]) >= 0.7
+
+
+def test_bands_of_one_task_give_what_each_gives_alone(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    sets = [set(random.integers(0, 40, 12).tolist()) for _ in range(60)]
+    halves = [write_sketches(tmp_path, n, sets[30 * n : 30 * n + 30]) for n in range(2)]
+    values = [pair[i] for i in range(2) for pair in halves]
+    names = []
+    for band in range(3):
+        for part in range(2):
+            entries = np.zeros(30, minhash.BAND_DTYPE)
+            entries["hash"], entries["row"] = random.integers(0, 9, 30), np.arange(30)
+            entries.sort(order=["hash", "row"])
+            names.append(tmp_path / f"band-{band}-{part}.npy")
+            np.save(names[-1], entries)
+    alone, counts = [], []
+    for band in range(3):
+        inputs = [*names[2 * band : 2 * band + 2], *values]
+        counts.append(minhash.reduce_band(inputs, {"min_jaccard": 0.2}, tmp_path))
+        alone += np.load(tmp_path / "edges.npy").tolist()
+    total = minhash.reduce_band([*names, *values], {"min_jaccard": 0.2, "bands": 3}, tmp_path)
+    assert np.load(tmp_path / "edges.npy").tolist() == alone
+    assert len(alone) == total["edges"] > 20
+    assert total["members"] == sum(c["members"] for c in counts)
+    assert total["largest"] == max(c["largest"] for c in counts)
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"), [(0, 14), (1000, 14), (20_000, 13), (100_000, 2), (10**7, 1)]
+)
+def test_few_documents_give_few_tasks(documents: int, expected: int) -> None:
+    assert minhash.bands_a_task(documents, 14) == expected

@@ -65,19 +65,27 @@ def long_text(seed: int, length: int) -> str:
     return "".join(map(chr, codes.tolist()))
 
 
+def few_words(seed: int, length: int) -> str:
+    """Most 5-grams many times, as in a long English text."""
+    words = ["the", "page", "of", "ink", "and", "water", "stone", "brush"]
+    return " ".join(np.random.default_rng(seed).choice(words, length).tolist())
+
+
 def test_a_long_sketch_is_the_smallest_hashes(tmp_path: Path) -> None:
     texts = [
         long_text(1, 5000),
         "研墨池水" * 3000,
         long_text(2, 300) * 40,
         long_text(3, SKETCH + 4),
+        few_words(4, 40_000),
+        few_words(5, 6_000) + long_text(6, 40),
     ]
     hashes, gram_bounds = resemble.grams(column(texts))
     values, bounds = resemble.sketches(column(texts))
     for n in range(len(texts)):
         expected = np.unique(hashes[gram_bounds[n] : gram_bounds[n + 1]])[:SKETCH]
         assert values[bounds[n] : bounds[n + 1]].tolist() == expected.tolist()
-    assert np.diff(bounds).tolist() == [SKETCH, 4, SKETCH, SKETCH]
+    assert np.diff(bounds).tolist() == [SKETCH, 4, *[SKETCH] * 4]
 
 
 def test_the_estimate_is_unbiased_with_the_stated_deviation() -> None:

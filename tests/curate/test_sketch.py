@@ -10,7 +10,7 @@ from datasketch import MinHash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from yanmo.curate import sketch
+from yanmo.curate import sketch, sketch_tables
 
 MASK = (1 << 64) - 1
 HANZI_AND_KIN = (
@@ -219,3 +219,21 @@ def test_exact_jaccard_of_sets() -> None:
     one, other = np.array([1, 1, 2, 3], np.uint32), np.array([2, 3, 4], np.uint32)
     assert sketch.exact_jaccard(one, other) == 0.5
     assert sketch.exact_jaccard(one[:0], other[:0]) == 0.0
+
+
+def test_kept_tables_are_what_would_be_made() -> None:
+    kept = sketch_tables.kept_characters()
+    if kept is None:
+        pytest.skip(f"they were made for another Unicode than {unicodedata.unidata_version}")
+    assert (kept == sketch.fold_characters()).all()
+    assert kept.dtype == np.uint32
+
+
+def test_kept_permutations_are_those_of_datasketch() -> None:
+    oracle = MinHash(num_perm=112, seed=1, scheme="affine32").permutations
+    a, b = sketch.permutations(sketch_tables.COUNT, sketch_tables.SEED)
+    assert np.array_equal([a, b], oracle)
+    assert sketch_tables.kept_permutations(112, 2) is None
+    assert sketch_tables.kept_permutations(64, 1) is None
+    other = MinHash(num_perm=64, seed=2, scheme="affine32").permutations
+    assert np.array_equal(sketch.permutations(64, 2), other)

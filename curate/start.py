@@ -1,0 +1,34 @@
+"""How a command of ours begins: what is set, and which processes start, before all imports."""
+
+import gc
+import os
+from typing import Final
+
+from . import GARBAGE, PRELOAD
+
+_SETTINGS: Final = {
+    # Threads for linear algebra, which we have none of: they spin for a while when started.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # Arrow's own allocator takes 0.1 s and more of a process to set up its first pages.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+
+
+def start(*, workers: int) -> None:
+    """Prepare this process, and start the one that will fork the workers: it loads while we do.
+
+    Args:
+        workers: how many the command will use.
+    """
+    from .compiled import start_lean
+
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    start_lean()
+    # What imports make stays. Looking for garbage among it took a fifth of a second of every start.
+    gc.set_threshold(GARBAGE, 20, 20)
+    if workers > 1:
+        from yanmo.workers import start_server
+
+        start_server([PRELOAD])
