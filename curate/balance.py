@@ -61,6 +61,15 @@ class Balance:
         self.chars_kept += result["kept_chars"]
         self.add_dropped(result["dropped"])
 
+    def add_cut(self, result: Mapping[str, Any]) -> None:
+        """Add what one `cut-spans` task did to texts that were kept, unless it only reports."""
+        if "edits" in result:
+            self.add_dropped(result["dropped"])
+            for counts in result["dropped"].values():
+                self.kept -= counts["documents"]
+                self.chars_kept -= counts["chars"]
+            self.add_masked(result)
+
     def add_masked(self, result: Mapping[str, Any]) -> None:
         """Add what one `pii` task did to texts that are kept."""
         self.chars_kept += result["chars_out"] - result["chars_in"]

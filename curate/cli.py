@@ -78,17 +78,17 @@ def _settings(options: dict[str, Any], *forced: str) -> "CurateRecipe":
     return settings
 
 
-def _run(options: dict[str, Any], *forced: str) -> None:
+def _run(options: dict[str, Any], *forced: str, save_index: Path | None = None) -> None:
     from yanmo.workers import server_ends_with_errors
 
     from .start import start
 
     start(workers=1 if options["dry_run"] else options["workers"])
     with server_ends_with_errors():
-        _run_started(options, *forced)
+        _run_started(options, *forced, save_index=save_index)
 
 
-def _run_started(options: dict[str, Any], *forced: str) -> None:
+def _run_started(options: dict[str, Any], *forced: str, save_index: Path | None) -> None:
     settings = _settings(options, *forced)
     if options["dry_run"]:
         from yanmo.recipe import dumps
@@ -102,7 +102,7 @@ def _run_started(options: dict[str, Any], *forced: str) -> None:
     from .pipeline import run_recipe
 
     result = run_recipe(settings, options["out"], workers=options["workers"],
-                        rehash=options["rehash"], quiet=quiet())  # fmt: skip
+                        rehash=options["rehash"], quiet=quiet(), save_index=save_index)  # fmt: skip
     report = {**result.funnel, "report": str(result.report), "steps": result.steps,
               "fresh_tasks": result.fresh, "notes": result.notes,
               "seconds": round(result.seconds, 2)}  # fmt: skip
@@ -125,12 +125,32 @@ def _verify(flag: bool) -> tuple[str, ...]:
     return ("duplicates.verify=true",) if flag else ()
 
 
+def index_options(command: Any) -> Any:
+    """The options of commands that compare with earlier runs."""
+    command = click.option(
+        "--save-index", type=click.Path(path_type=Path),
+        help="Add what is kept to an index of documents, for later runs.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--against", type=click.Path(path_type=Path), metavar="INDEX",
+        help="Drop what the runs in an index kept already.",
+    )(command)  # fmt: skip
+
+
+def _against(index: Path | None) -> tuple[str, ...]:
+    import json
+
+    return () if index is None else (f"duplicates.index={json.dumps(str(index))}",)
+
+
 @group.command()
 @run_options
 @verify_option
-def run(verify_duplicates: bool, **options: Any) -> None:
+@index_options
+def run(verify_duplicates: bool, against: Path | None, save_index: Path | None,
+        **options: Any) -> None:  # fmt: skip
     """Read, extract, clean, measure, decide and deduplicate; write a run folder."""
-    _run(options, *_verify(verify_duplicates))
+    _run(options, *_verify(verify_duplicates), *_against(against), save_index=save_index)
 
 
 @group.command()
@@ -150,9 +170,12 @@ def filter_(**options: Any) -> None:
 @group.command()
 @run_options
 @verify_option
-def dedup(verify_duplicates: bool, **options: Any) -> None:
+@index_options
+def dedup(verify_duplicates: bool, against: Path | None, save_index: Path | None,
+          **options: Any) -> None:  # fmt: skip
     """Look for exact and near duplicates, without applying the rules."""
-    _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates))
+    _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates),
+         *_against(against), save_index=save_index)  # fmt: skip
 
 
 group.add_command(inspect)

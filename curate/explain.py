@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -14,13 +14,17 @@ from yanmo.report import Table
 from .reasons import encoding_reason
 from .runfolder import open_run
 
+SHOWN_SPANS: Final = 20
+SHOWN_CHARS: Final = 80
+
 
 def explain(run: Path, wanted: str) -> dict[str, Any]:
     """Find a document by id (or the start of one), URL or origin.
 
     Returns:
         ``{"id", "outcome", "source", "origin", "url", "step", "rule", "value", "threshold",
-        "threshold_source", "duplicate", "signals", "text"}``.
+        "threshold_source", "duplicate", "earlier", "spans", "signals", "text"}``; ``earlier`` is
+        its row of what earlier runs hold, ``spans`` those found in it, of lines, sentences ….
 
     Raises:
         DataError: no document, or more than one, goes by that name.
@@ -29,6 +33,9 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     found = _find(run, wanted)
     row: dict[str, Any] = {"outcome": found.pop("outcome"), **found}
     row["duplicate"] = _duplicate(run, row["id"])
+    earlier = _rows(run, "index-*.parquet", row["id"])
+    row["earlier"] = earlier[0] if earlier else None
+    row["spans"] = _rows(run, "lines-*.parquet", row["id"])
     row["signals"] = _signals(run, row["id"])
     cut = manifest["counts"].get("thresholds", {}).get(row.get("rule"))
     row["threshold_source"] = cut["sources"].get(_route(row["signals"])) if cut else None
@@ -79,6 +86,29 @@ def _duplicate(run: Path, identity: str) -> dict[str, Any] | None:
     return {**row, "cluster_size": size}
 
 
+def _rows(run: Path, pattern: str, identity: str) -> list[dict[str, Any]]:
+    """The rows of a document in a table under ``duplicates/``; none where there is no such."""
+    paths = sorted((run / "duplicates").glob(pattern))
+    if not paths:
+        return []
+    return pl.scan_parquet(paths).filter(pl.col("id") == identity).collect().to_dicts()
+
+
+def _span_lines(spans: list[dict[str, Any]]) -> list[str]:
+    """The spans of a document, one a line."""
+    lines = []
+    for span in spans[:SHOWN_SPANS]:
+        text = " ".join((span["text"] or "(text not kept)").split())
+        text = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+        did = "removed" if span["action"] == "remove" else "reported"
+        place = f"{span['kind']} {span['start']}–{span['end']}"
+        holders = f", in {span['documents']} documents" if span["documents"] else ""
+        lines.append(f"{did} {place}{holders}, first {span['first_id']}: {text}")
+    if len(spans) > SHOWN_SPANS:
+        lines.append(f"… and {len(spans) - SHOWN_SPANS} more spans (--json lists all)")
+    return lines
+
+
 def _signals(run: Path, identity: str) -> dict[str, Any]:
     table = pl.scan_parquet(part_paths(run / "signals")).filter(pl.col("id") == identity).collect()
     return table.row(0, named=True) if table.height else {}
@@ -117,6 +147,11 @@ def render(found: dict[str, Any]) -> str:
     if twin:
         lines.append(f"cluster {twin['cluster']} of {twin['cluster_size']} documents; "
                      f"kept {twin['kept_id']} (Jaccard about {twin['jaccard']:.2f})")  # fmt: skip
+    earlier = found["earlier"]
+    if earlier:
+        lines.append(f"run {earlier['run']} of the index kept {earlier['kept_id']} "
+                     f"(Jaccard about {earlier['jaccard']:.2f})")  # fmt: skip
+    lines += _span_lines(found["spans"])
     lines += ["", (found.get("text") or "(text not kept)")[:600]]
     if found["signals"]:
         rows = [[name, value] for name, value in found["signals"].items() if name != "id"]

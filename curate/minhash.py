@@ -125,9 +125,16 @@ def check_signatures(path: Path, parameters: dict[str, Any]) -> None:
                         fix=f"Expected {wanted.decode()}.")  # fmt: skip
 
 
-def _signature_values(column: pa.Array, width: int) -> U32:
+def signature_values(column: pa.Array, width: int) -> U32:
+    """The signatures of a column, uint32 ``[D, width]``, without a copy."""
     flat = np.frombuffer(column.buffers()[1] or b"", "<u4")
     return flat[column.offset * width :][: len(column) * width].reshape(-1, width)
+
+
+def ragged_values(column: pa.LargeBinaryArray) -> tuple[U32, I64]:
+    """The sketches of a column, back to back without a copy, and their bounds."""
+    sizes = pc.binary_length(column).to_numpy(zero_copy_only=False).astype(np.int64) // 4
+    return np.frombuffer(_data(column), "<u4"), np.concatenate([[0], np.cumsum(sizes)])
 
 
 def band_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -189,7 +196,7 @@ def _take_part(
             column = batch.column("sketch")
             sizes.append(pc.binary_length(column).to_numpy() // 4)
             stream.write(_data(column))
-            values = _signature_values(batch.column("signature"), parameters["permutations"])
+            values = signature_values(batch.column("signature"), parameters["permutations"])
             hashes.append(band_hashes(values, bands=parameters["bands"]))
     return pa.concat_tables(members), np.concatenate(sizes), np.concatenate(hashes, axis=1)
 

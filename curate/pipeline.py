@@ -24,13 +24,16 @@ from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
 from . import PRELOAD
 from .balance import Balance
 from .budget import check_budget
+from .cluster_table import CLUSTERS_NAME, list_clusters
 from .discover import InputGroup
+from .index_steps import EarlierRuns, check_index
 from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
 from .last_run import remember
 from .minhash import bands_a_task
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
+from .span_steps import Spans, find_spans
 from .split import ingest
 from .verify_duplicates import VERIFY_NAME, said
 
@@ -81,8 +84,8 @@ class RunResult:
     notes: list[str]
 
 
-def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
-               rehash: bool = False, quiet: bool = False) -> RunResult:  # fmt: skip
+def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1, rehash: bool = False,
+               quiet: bool = False, save_index: Path | None = None) -> RunResult:  # fmt: skip
     """Run a recipe and write the run folder.
 
     Args:
@@ -91,6 +94,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         workers: processes; never changes results.
         rehash: read every input again instead of trusting size and mtime.
         quiet: show no progress.
+        save_index: an index of documents that gets those kept here, once the run is done.
 
     Raises:
         UsageError: nothing to read, or ``out`` holds something else or lies inside an input.
@@ -100,6 +104,8 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
     """
     start = time.monotonic()
     groups = find_inputs(settings, out)
+    if save_index is not None:
+        check_index(save_index, settings)
     with exclusive(out / CACHE_NAME), Workers(workers, preload=[PRELOAD]) as pool:
         progress = Progress(out / CACHE_NAME, pool, quiet)
         identities = Identities(progress.cache / "identities.json", rehash=rehash)
@@ -108,6 +114,8 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1,
         balance.check()
         write_run(out, settings, steps, balance.funnel(), progress)
         remember(progress.cache, clean=steps.cleaned, measure=steps.measured, settle=steps.settled)
+        if save_index is not None:
+            steps.earlier.save(save_index, steps.measured, steps.documents)
         prune(progress.cache, max_bytes=CACHE_BYTES, keep=progress.folders)
         report = pool.call("yanmo.curate.run_report:write_report", out)
     seconds = time.monotonic() - start
@@ -120,37 +128,59 @@ def run_steps(
     groups: Sequence[InputGroup], settings: CurateRecipe, progress: Progress, identities: Identities
 ) -> "Steps":
     """Run every task of a recipe, step after step."""
+    earlier = EarlierRuns(progress.run, settings, progress.cache.parent)
     ingested = ingest(groups, settings, progress.cache, identities, run=progress.run)
     identities.save()
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
     cleaned = progress.run([_clean(part, settings) for part in parts])
     measured = progress.run([_measure(d, settings) for d in cleaned])
-    duplicates, settled = judge(progress, cleaned, measured, settings)
-    verified = verify_duplicates(progress, cleaned, duplicates, settings)
-    final = materialize(progress, cleaned, settled, settings)
-    masked = progress.run([_mask(d, settings) for d in final if settings.pii.is_on])
-    return Steps(ingested, cleaned, measured, settled, final, duplicates, verified, masked)
+    judged = judge(progress, cleaned, measured, settings, earlier)
+    verified = verify_duplicates(progress, cleaned, judged.duplicates, settings)
+    sizes = list_clusters(progress.run, cleaned, judged.duplicates, settings)
+    final = materialize(progress, cleaned, judged.settled, settings)
+    whole = list(zip(cleaned, measured, judged.settled, final, strict=True))
+    spans = find_spans(progress.run, whole, settings)
+    edited = spans.edited(final)
+    masked = progress.run([_mask(d, settings) for d in edited if settings.pii.is_on])
+    return Steps(ingested, cleaned, measured, judged.settled, final, judged.duplicates, verified,
+                 sizes, masked, spans, earlier, judged.matches)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The final word on every document.
+
+    Attributes:
+        duplicates: what was found among the documents of this run; None where nothing was looked
+            for.
+        matches: for each part its documents that earlier runs hold; none without an index.
+        settled: the tasks `settle`, one a part.
+    """
+
+    duplicates: Done | None
+    matches: Sequence[Done]
+    settled: Sequence[Done]
 
 
 def judge(
-    progress: Progress, cleaned: Sequence[Done], measured: Sequence[Done], settings: CurateRecipe
-) -> tuple[Done | None, list[Done]]:
-    """From signals and signatures to the final word on every document; no text is copied.
-
-    Returns:
-        The duplicates (None where none were looked for), and the tasks `settle`, one a part.
-    """
+    progress: Progress, cleaned: Sequence[Done], measured: Sequence[Done],
+    settings: CurateRecipe, earlier: EarlierRuns,
+) -> Judged:  # fmt: skip
+    """From signals and signatures to the final word on every document; no text is copied."""
     verdicts = progress.run([_decide(d, settings) for d in measured])
-    duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings)
+    duplicates = find_duplicates(progress, cleaned, measured, verdicts, settings, earlier)
+    matches = earlier.matches()
     found = (duplicates.input("documents.parquet"),) if duplicates else ()
+    known = [(*found, m.input("index.parquet")) for m in matches] or [found] * len(verdicts)
     settled = progress.run(
         [
-            Task("settle", "yanmo.curate.settle:settle_part", (v.input("verdicts.parquet"), *found))
-            for v in verdicts
+            Task("settle", "yanmo.curate.settle:settle_part",
+                 (v.input("verdicts.parquet"), *tables))
+            for v, tables in zip(verdicts, known, strict=True)
         ]
-    )
-    return duplicates, settled
+    )  # fmt: skip
+    return Judged(duplicates, matches, settled)
 
 
 def language_model() -> tuple[Input, ...]:
@@ -189,17 +219,14 @@ def _mask(done: Done, settings: CurateRecipe) -> Task:
 
 
 def find_duplicates(
-    progress: Progress,
-    cleaned: Sequence[Done],
-    measured: Sequence[Done],
-    verdicts: Sequence[Done],
-    settings: CurateRecipe,
-) -> Done | None:
+    progress: Progress, cleaned: Sequence[Done], measured: Sequence[Done],
+    verdicts: Sequence[Done], settings: CurateRecipe, earlier: EarlierRuns,
+) -> Done | None:  # fmt: skip
     """Exact, then near duplicates among the documents that the rules keep."""
     if not cleaned:
         return None
     options = settings.duplicates
-    alive = [d.input("verdicts.parquet") for d in verdicts]
+    alive = earlier.exact(measured, [d.input("verdicts.parquet") for d in verdicts])
     exact: Done | None = None
     if options.exact:
         members = progress.run(
@@ -215,9 +242,11 @@ def find_duplicates(
         task = Task("exact-groups", "yanmo.curate.exact:exact_groups", inputs, options.policy())
         exact = progress.run([task])[0]
         alive = [exact.input(f"alive-{i:05d}.npy") for i in range(len(cleaned))]
-    near = find_near(progress, cleaned, measured, alive, settings) if options.near else None
-    if exact is None or near is None:
-        return exact or near
+    if not options.near:
+        return exact
+    near = find_near(progress, cleaned, measured, alive, settings, earlier)
+    if exact is None:
+        return near
     inputs = (exact.input("documents.parquet"), near.input("documents.parquet"))
     return progress.run([Task("combine", "yanmo.curate.clusters:combine", inputs)])[0]
 
@@ -231,16 +260,12 @@ def _fields(cleaned: Sequence[Done], measured: Sequence[Done]) -> list[tuple[Inp
 
 
 def find_near(
-    progress: Progress,
-    cleaned: Sequence[Done],
-    measured: Sequence[Done],
-    alive: Sequence[Input],
-    settings: CurateRecipe,
-) -> Done:
+    progress: Progress, cleaned: Sequence[Done], measured: Sequence[Done], alive: Sequence[Input],
+    settings: CurateRecipe, earlier: EarlierRuns,
+) -> Done:  # fmt: skip
     """Signatures (of all documents), bands (of those still in), pairs of bands, clusters."""
     options = settings.duplicates
-    sketch = {"shingle": options.shingle, "shingle_tokens": options.shingle_tokens,
-              "permutations": options.permutations, "seed": options.seed}  # fmt: skip
+    sketch = options.sketch()
     signatures = progress.run(
         [
             Task("signatures", "yanmo.curate.minhash:signature_part",
@@ -248,6 +273,7 @@ def find_near(
             for c in cleaned
         ]
     )  # fmt: skip
+    alive = earlier.near(signatures, alive)
     parameters = {**sketch, "bands": options.bands, **options.looked_at()}
     fields = _fields(cleaned, measured) if options.looked_at() else [()] * len(cleaned)
     banded = progress.run(
@@ -325,6 +351,8 @@ def balance_of(steps: "Steps") -> Balance:
         balance.add_edits(done.result["edits"])
     for done in steps.final:
         balance.add_final(done.result)
+    for done in steps.spans.cut:
+        balance.add_cut(done.result)
     for done in steps.masked:
         balance.add_masked(done.result)
     return balance
@@ -340,8 +368,19 @@ class Steps:
     settled: Sequence[Done]
     final: Sequence[Done]
     duplicates: Done | None
-    verified: Done | None = None
-    masked: Sequence[Done] = ()
+    verified: Done | None
+    clusters: Done | None
+    masked: Sequence[Done]
+    spans: Spans
+    earlier: EarlierRuns
+    matches: Sequence[Done]
+
+    @property
+    def documents(self) -> list[Input]:
+        """The documents of each part that the run keeps."""
+        if self.masked:
+            return [d.input("documents.parquet") for d in self.masked]
+        return [d.input("kept.parquet") for d in self.spans.edited(self.final)]
 
 
 def write_run(
@@ -352,18 +391,18 @@ def write_run(
     sweep(out)
     early = [d for d in steps.ingested if sum(n["documents"] for n in d.result["dropped"].values())]
     bad = [d for d in steps.ingested if sum(d.result["quarantined"].values())]
-    twins = steps.duplicates
+    gone = [*steps.final, *early, *steps.spans.short]
+    tables = ((steps.duplicates, "documents.parquet"), (steps.verified, VERIFY_NAME),
+              (steps.clusters, CLUSTERS_NAME))  # fmt: skip
     parts = {
         "documents": numbered(steps.masked, "documents.parquet", ".parquet")
-        or numbered(steps.final, "kept.parquet", ".parquet"),
-        "dropped": numbered([*steps.final, *early], "dropped.parquet", ".parquet"),
+        or numbered(steps.spans.edited(steps.final), "kept.parquet", ".parquet"),
+        "dropped": numbered(gone, "dropped.parquet", ".parquet"),
         "quarantine": numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"),
         "signals": numbered(steps.measured, "signals.parquet", ".parquet"),
-        "duplicates": [
-            Part(done, name, name)
-            for done, name in ((twins, "documents.parquet"), (steps.verified, VERIFY_NAME))
-            if done
-        ],
+        "duplicates": [Part(done, name, name) for done, name in tables if done]
+        + numbered(steps.matches, "index.parquet", ".parquet", stem="index")
+        + numbered(steps.spans.cut, "lines.parquet", ".parquet", stem="lines"),
         "pii": numbered(steps.masked, "pii.parquet", ".parquet"),
     }
     listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]

@@ -395,3 +395,13 @@ def _lead(block: tuple[U32, I64, I64], known: tuple[I64, I64, U32], found: tuple
         slots[last, 2], slots[last, 3] = row, len(sketch)
         buffer[row, : len(sketch)] = sketch
         state[1] += 1
+
+
+@kernel
+def similarities(a: U32, a_bounds: I64, b: U32, b_bounds: I64, least: float) -> F64:
+    """Similarity of documents pair by pair, sketches back to back; -1 where below ``least``."""
+    out = np.empty(len(a_bounds) - 1, np.float64)
+    for i in range(len(out)):
+        one, other = a[a_bounds[i] : a_bounds[i + 1]], b[b_bounds[i] : b_bounds[i + 1]]
+        out[i] = _similarity(one, other, SKETCH, least)
+    return out

@@ -16,6 +16,7 @@ from .options import ReadOptions
 from .pii import PiiOptions
 from .published_thresholds import PublishedThresholds
 from .signals import Measure
+from .span_options import SpanOptions
 from .thresholds import Rules
 
 
@@ -46,6 +47,12 @@ class DuplicateOptions:
         "longest", help=f"Which document of a cluster stays: {', '.join(KEEP_POLICIES)}."
     )
     source_priority: tuple[str, ...] = setting((), help="Sources, best first.")
+    index: str | None = setting(
+        None, help="Folder of an index of earlier runs (--save-index): what they kept is dropped."
+    )
+    clusters: bool = setting(
+        False, help="Write duplicates/clusters.parquet: size, sources and weight of each cluster."
+    )
     verify: bool = setting(
         False, help="Compare removed documents with the kept ones: duplicates/verify.json."
     )
@@ -65,6 +72,11 @@ class DuplicateOptions:
     def permutations(self) -> int:
         """Length of a signature."""
         return self.bands * self.rows
+
+    def sketch(self) -> dict[str, Any]:
+        """Parameters that make signatures."""
+        return {"shingle": self.shingle, "shingle_tokens": self.shingle_tokens,
+                "permutations": self.permutations, "seed": self.seed}  # fmt: skip
 
     def policy(self) -> dict[str, Any]:
         """Parameters that choose the document to keep."""
@@ -118,6 +130,7 @@ class CurateRecipe:
     measure: Measure = field(default_factory=Measure)
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
+    spans: SpanOptions = field(default_factory=SpanOptions)
     pii: PiiOptions = field(default_factory=PiiOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     errors: ErrorBudget = field(default_factory=ErrorBudget)

@@ -20,6 +20,7 @@ from .run_samples import samples
 from .run_search import search_markup
 from .run_signals import signal_charts
 from .runfolder import open_run
+from .spans_report import earlier_section, spans_section
 
 SAMPLES: Final = 5  # documents shown per rule
 PREVIEW_CHARS: Final = 1200
@@ -53,6 +54,8 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     page.add_svg(search_markup(dropped, run / "duplicates" / "documents.parquet"))
     _rule_section(page, run, funnel, counts.get("thresholds", {}))
     duplicates_section(page, run)
+    earlier_section(page, run)
+    spans_section(page, run)
     _source_section(page, documents, dropped)
     _kept_section(page, run / "documents")
     _ledger_section(page, funnel)

@@ -5,6 +5,9 @@
     quarantine/part-*.jsonl.zst  the raw record and the error
     signals/part-*.parquet       one column per measured signal
     duplicates/documents.parquet id, cluster, kept_id, how, jaccard
+    duplicates/clusters.parquet  kept_id, size, sources, domains, weight; absent if off
+    duplicates/index-*.parquet   documents that earlier runs hold: kept_id, run; absent if off
+    duplicates/lines-*.parquet   id, start, end, hash, first_id of spans; absent if off
     duplicates/verify.json       with --verify: how alike removed and kept documents are
     pii/part-*.parquet           id, type, place and keyed hash of personal data; empty if off
     manifest.json  recipe.toml  funnel.json  report.html
@@ -81,9 +84,9 @@ def sweep(out: Path) -> None:
                 path.unlink()
 
 
-def numbered(done: Sequence[Done], file: str, suffix: str) -> list[Part]:
+def numbered(done: Sequence[Done], file: str, suffix: str, *, stem: str = "part") -> list[Part]:
     """The same file of every task as ``part-00000<suffix>`` and so on."""
-    return [Part(d, file, f"part-{i:05d}{suffix}") for i, d in enumerate(done)]
+    return [Part(d, file, f"{stem}-{i:05d}{suffix}") for i, d in enumerate(done)]
 
 
 def open_run(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:

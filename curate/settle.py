@@ -8,11 +8,9 @@ whose final word changed.
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import xxhash
 
 from yanmo.documents import (
     DROPPED_SCHEMA,
@@ -25,7 +23,7 @@ from yanmo.documents import (
 from yanmo.errors import LedgerError
 
 from .clusters import DUPLICATES_SCHEMA
-from .reasons import encoding_reason
+from .dropped_rows import dropped_rows
 
 FINAL_SCHEMA: Final = pa.schema(
     [
@@ -70,8 +68,9 @@ def settle_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
         cluster = pc.coalesce(table["cluster"].combine_chunks().take(at), cluster)
         twin = table["kept_id"].combine_chunks().take(at)
         kept_id = pc.coalesce(twin, kept_id)
-        removed = pc.and_(found, pc.fill_null(pc.not_equal(twin, ids), False))
+        # Not by the id: an earlier run may hold a document of the same name.
         how = table["how"].combine_chunks().take(at)
+        removed = pc.and_(found, pc.fill_null(pc.not_equal(how, "kept"), False))
         columns["step"] = pc.if_else(removed, how, columns["step"])
         columns["rule"] = pc.if_else(removed, pc.binary_join_element_wise(how, "duplicate", "_"),
                                      columns["rule"])  # fmt: skip
@@ -96,14 +95,6 @@ def _rows_of(path: Path, ids: pa.Array) -> pa.Table:
     ]
     schema = pa.schema([DUPLICATES_SCHEMA.field(name) for name in columns])
     return pa.Table.from_batches(found).cast(schema) if found else schema.empty_table()
-
-
-def _sampled(ids: pa.Array, keep_dropped: str, share: float) -> np.ndarray[Any, Any]:
-    """(rows,) bool: which dropped documents keep their text; a pure function of the id."""
-    if keep_dropped != "sample":
-        return np.full(len(ids), keep_dropped == "text")
-    limit = int(share * 2**32)
-    return np.array([xxhash.xxh32_intdigest(i.encode()) < limit for i in ids.to_pylist()], bool)
 
 
 def materialize_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -142,31 +133,10 @@ def materialize_part(inputs: list[Path], parameters: dict[str, Any], out: Path) 
             totals["kept_bytes"] += pc.sum(kept.column("n_bytes")).as_py() or 0
             gone = pc.invert(keep)
             dropped_writer.write(
-                _dropped_rows(batch.filter(gone), word.filter(gone), parameters, by_rule)
+                dropped_rows(batch.filter(gone), word.filter(gone), parameters, by_rule)
             )
     if start != final.num_rows:
         raise LedgerError("verdicts and documents do not line up", where=inputs[0],
                           value=(start, final.num_rows))  # fmt: skip
     dropped = {rule: {"documents": n, "chars": c} for rule, (n, c) in sorted(by_rule.items())}
     return {**totals, "dropped": dropped}
-
-
-def _dropped_rows(
-    batch: pa.RecordBatch, word: pa.Table, parameters: dict[str, Any], by_rule: dict[str, list[int]]
-) -> pa.Table:
-    for rule, chars in zip(word["rule"].to_pylist(), batch.column("n_chars").to_pylist(),
-                           strict=True):  # fmt: skip
-        count = by_rule.setdefault(rule, [0, 0])
-        count[0] += 1
-        count[1] += chars
-    ids = batch.column("id")
-    shown = _sampled(ids, parameters["keep_dropped"], parameters["sample_fraction"])
-    text = pc.if_else(pa.array(shown), batch.column("text"), pa.scalar(None, pa.large_string()))
-    reasons = pa.array(map(encoding_reason, batch.column("meta").to_pylist()), pa.string())
-    return pa.table(
-        {"id": ids, "source": batch.column("source"), "origin": batch.column("origin"),
-         "url": batch.column("url"), "step": word["step"], "rule": word["rule"],
-         "value": word["value"], "threshold": word["threshold"],
-         "encoding": batch.column("encoding"), "encoding_reason": reasons, "text": text},
-        schema=DROPPED_SCHEMA,
-    )  # fmt: skip

@@ -20,6 +20,7 @@ from yanmo.tasks import Done, Workers
 
 from . import PRELOAD
 from .flows import KEPT, Comparison, as_json, compare_verdicts, flow_table, outcome_table
+from .index_steps import EarlierRuns
 from .intake import CACHE_NAME
 from .last_run import recall
 from .pipeline import Progress, judge
@@ -86,7 +87,8 @@ def whatif(
     cleaned, measured = recall(run, "clean"), recall(run, "measure")
     with Workers(workers, preload=[PRELOAD]) as pool:
         progress = Progress(run / CACHE_NAME, pool, quiet)
-        _, settled = judge(progress, cleaned, measured, new)
+        earlier = EarlierRuns(progress.run, new, run)
+        settled = judge(progress, cleaned, measured, new, earlier).settled
     signals = scan_signals(measured)
     before, after = (_verdicts(done, signals) for done in (recall(run, "settle"), settled))
     found = compare_verdicts(before, after, samples=samples)
