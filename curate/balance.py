@@ -75,6 +75,13 @@ class Balance:
         self.chars_kept += result["chars_out"] - result["chars_in"]
         self.add_edits(result["edits"])
 
+    def add_cleared(self, result: Mapping[str, Any]) -> None:
+        """Add what one `decontaminate` task did to texts that are kept."""
+        self.add_masked(result)
+        self.kept -= sum(counts["documents"] for counts in result["dropped"].values())
+        self.chars_kept -= sum(counts["chars"] for counts in result["dropped"].values())
+        self.add_dropped(result["dropped"])
+
     def check(self) -> None:
         """Balance all three.
 

@@ -1,5 +1,6 @@
 """``yanmo curate``: pages in; clean documents and token shards out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from yanmo.options import (
 )
 
 from .inspect_command import inspect
+from .leak_command import overrides, prepared, question_options
 from .plan_command import plan
 from .whatif_command import report, whatif
 
@@ -79,17 +81,24 @@ def _settings(options: dict[str, Any], *forced: str) -> "CurateRecipe":
 
 
 def _run(options: dict[str, Any], *forced: str, save_index: Path | None = None) -> None:
+    _start(options, lambda: _settings(options, *forced), save_index)
+
+
+def _start(
+    options: dict[str, Any], settings: "Callable[[], CurateRecipe]", save_index: Path | None = None
+) -> None:
     from yanmo.workers import server_ends_with_errors
 
     from .start import start
 
     start(workers=1 if options["dry_run"] else options["workers"])
     with server_ends_with_errors():
-        _run_started(options, *forced, save_index=save_index)
+        _run_settings(settings(), options, save_index)
 
 
-def _run_started(options: dict[str, Any], *forced: str, save_index: Path | None) -> None:
-    settings = _settings(options, *forced)
+def _run_settings(
+    settings: "CurateRecipe", options: dict[str, Any], save_index: Path | None
+) -> None:
     if options["dry_run"]:
         from yanmo.recipe import dumps
 
@@ -176,6 +185,16 @@ def dedup(verify_duplicates: bool, against: Path | None, save_index: Path | None
     """Look for exact and near duplicates, without applying the rules."""
     _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates),
          *_against(against), save_index=save_index)  # fmt: skip
+
+
+@group.command()
+@run_options
+@question_options
+def decontaminate(against: tuple[str, ...], question_field: str | None, option_fields: str | None,
+                  action: str | None, **options: Any) -> None:  # fmt: skip
+    """Look for exam questions in runs or raw inputs; report them, cut them out, or drop."""
+    forced = overrides(against, question_field, option_fields, action)
+    _start(options, lambda: prepared(_settings(options, *forced)))
 
 
 group.add_command(inspect)

@@ -11,6 +11,7 @@ from yanmo.documents import part_paths
 from yanmo.errors import DataError
 from yanmo.report import Table
 
+from .leaks_report import leak_lines, leaks_of
 from .reasons import encoding_reason
 from .runfolder import open_run
 
@@ -23,8 +24,9 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
 
     Returns:
         ``{"id", "outcome", "source", "origin", "url", "step", "rule", "value", "threshold",
-        "threshold_source", "duplicate", "earlier", "spans", "signals", "text"}``; ``earlier`` is
-        its row of what earlier runs hold, ``spans`` those found in it, of lines, sentences ….
+        "threshold_source", "duplicate", "earlier", "spans", "leaks", "signals", "text"}``;
+        ``earlier`` is its row of what earlier runs hold, ``spans`` those found in it, of lines,
+        sentences …, ``leaks`` the exam questions.
 
     Raises:
         DataError: no document, or more than one, goes by that name.
@@ -36,6 +38,7 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     earlier = _rows(run, "index-*.parquet", row["id"])
     row["earlier"] = earlier[0] if earlier else None
     row["spans"] = _rows(run, "lines-*.parquet", row["id"])
+    row["leaks"] = leaks_of(run, row["id"])
     row["signals"] = _signals(run, row["id"])
     cut = manifest["counts"].get("thresholds", {}).get(row.get("rule"))
     row["threshold_source"] = cut["sources"].get(_route(row["signals"])) if cut else None
@@ -152,6 +155,7 @@ def render(found: dict[str, Any]) -> str:
         lines.append(f"run {earlier['run']} of the index kept {earlier['kept_id']} "
                      f"(Jaccard about {earlier['jaccard']:.2f})")  # fmt: skip
     lines += _span_lines(found["spans"])
+    lines += leak_lines(found["leaks"])
     lines += ["", (found.get("text") or "(text not kept)")[:600]]
     if found["signals"]:
         rows = [[name, value] for name, value in found["signals"].items() if name != "id"]

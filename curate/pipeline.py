@@ -1,8 +1,8 @@
 """The run: which task follows which, from raw files to the run folder.
 
-    read + extract ─ clean ─┬─ measure ─ decide ─┬─ exact ─ near ─ settle ─ materialize ─ pii
-       (a file, group,      └─ signatures ───────┘   (over all parts; no text)      (if it is on)
-        or stretch a task)
+    read + extract ─ clean ─┬─ measure ─ decide ─┬─ exact ─ near ─ settle ─ materialize ─ …
+       (a file, group,      └─ signatures ───────┘   (over all parts; no text)
+        or stretch a task)             … ─ decontaminate ─ pii   (where they are on)
 
 Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
 moved threshold redoes `decide` and what follows from it, and copies only the parts whose verdicts
@@ -30,6 +30,7 @@ from .index_steps import EarlierRuns, check_index
 from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
 from .last_run import remember
+from .leak_steps import Cleared, decontaminate, index_questions
 from .minhash import bands_a_task
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
@@ -120,6 +121,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1, rehash: b
         report = pool.call("yanmo.curate.run_report:write_report", out)
     seconds = time.monotonic() - start
     notes = [said(steps.verified.result)] if steps.verified else []
+    notes += steps.cleared.notes()
     notes += [] if language_model() else [NO_MODEL]
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report, notes)
 
@@ -129,6 +131,7 @@ def run_steps(
 ) -> "Steps":
     """Run every task of a recipe, step after step."""
     earlier = EarlierRuns(progress.run, settings, progress.cache.parent)
+    questions = index_questions(settings, identities, progress.run)
     ingested = ingest(groups, settings, progress.cache, identities, run=progress.run)
     identities.save()
     check_budget(ingested, settings.errors)
@@ -141,10 +144,10 @@ def run_steps(
     final = materialize(progress, cleaned, judged.settled, settings)
     whole = list(zip(cleaned, measured, judged.settled, final, strict=True))
     spans = find_spans(progress.run, whole, settings)
-    edited = spans.edited(final)
-    masked = progress.run([_mask(d, settings) for d in edited if settings.pii.is_on])
-    return Steps(ingested, cleaned, measured, judged.settled, final, judged.duplicates, verified,
-                 sizes, masked, spans, earlier, judged.matches)  # fmt: skip
+    cleared = decontaminate(progress.run, spans.edited(final), questions, settings)
+    masked = progress.run([_mask(d, settings) for d in cleared.texts if settings.pii.is_on])
+    return Steps(ingested, cleaned, measured, judged.settled, final, cleared, judged.duplicates,
+                 verified, sizes, masked, spans, earlier, judged.matches)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -353,6 +356,8 @@ def balance_of(steps: "Steps") -> Balance:
         balance.add_final(done.result)
     for done in steps.spans.cut:
         balance.add_cut(done.result)
+    for done in steps.cleared.changed:
+        balance.add_cleared(done.result)
     for done in steps.masked:
         balance.add_masked(done.result)
     return balance
@@ -367,6 +372,7 @@ class Steps:
     measured: Sequence[Done]
     settled: Sequence[Done]
     final: Sequence[Done]
+    cleared: Cleared
     duplicates: Done | None
     verified: Done | None
     clusters: Done | None
@@ -380,7 +386,7 @@ class Steps:
         """The documents of each part that the run keeps."""
         if self.masked:
             return [d.input("documents.parquet") for d in self.masked]
-        return [d.input("kept.parquet") for d in self.spans.edited(self.final)]
+        return [d.input("kept.parquet") for d in self.cleared.texts]
 
 
 def write_run(
@@ -391,18 +397,19 @@ def write_run(
     sweep(out)
     early = [d for d in steps.ingested if sum(n["documents"] for n in d.result["dropped"].values())]
     bad = [d for d in steps.ingested if sum(d.result["quarantined"].values())]
-    gone = [*steps.final, *early, *steps.spans.short]
+    gone = [*steps.final, *early, *steps.spans.short, *steps.cleared.dropping()]
     tables = ((steps.duplicates, "documents.parquet"), (steps.verified, VERIFY_NAME),
               (steps.clusters, CLUSTERS_NAME))  # fmt: skip
     parts = {
         "documents": numbered(steps.masked, "documents.parquet", ".parquet")
-        or numbered(steps.spans.edited(steps.final), "kept.parquet", ".parquet"),
+        or numbered(steps.cleared.texts, "kept.parquet", ".parquet"),
         "dropped": numbered(gone, "dropped.parquet", ".parquet"),
         "quarantine": numbered(bad, "quarantine.jsonl.zst", ".jsonl.zst"),
         "signals": numbered(steps.measured, "signals.parquet", ".parquet"),
         "duplicates": [Part(done, name, name) for done, name in tables if done]
         + numbered(steps.matches, "index.parquet", ".parquet", stem="index")
         + numbered(steps.spans.cut, "lines.parquet", ".parquet", stem="lines"),
+        "leaks": steps.cleared.leaks(),
         "pii": numbered(steps.masked, "pii.parquet", ".parquet"),
     }
     listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]

@@ -17,6 +17,7 @@ from . import (  # noqa: E402
     GARBAGE,
     clusters,
     decide,
+    decontaminate,
     exact,
     extract,
     ingest,
@@ -34,6 +35,7 @@ from .sketch import band_hashes, signatures  # noqa: E402
 __all__ = [
     "clusters",
     "decide",
+    "decontaminate",
     "exact",
     "extract",
     "ingest",

@@ -7,6 +7,7 @@ from yanmo.documents import SCHEMA
 from yanmo.errors import RecipeError, UsageError
 from yanmo.recipe import setting
 
+from .decontaminate import DecontaminateOptions
 from .discover import InputSpec
 from .extract import ExtractOptions
 from .keep import KEEP_POLICIES, check_policy, field_of
@@ -131,6 +132,7 @@ class CurateRecipe:
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     spans: SpanOptions = field(default_factory=SpanOptions)
+    decontaminate: DecontaminateOptions = field(default_factory=DecontaminateOptions)
     pii: PiiOptions = field(default_factory=PiiOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     errors: ErrorBudget = field(default_factory=ErrorBudget)

@@ -16,6 +16,7 @@ from yanmo.report import Page, Table, show
 
 from .duplicates_report import duplicates_section
 from .language import NO_MODEL
+from .leaks_report import leaks_section
 from .run_samples import samples
 from .run_search import search_markup
 from .run_signals import signal_charts
@@ -56,6 +57,7 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     duplicates_section(page, run)
     earlier_section(page, run)
     spans_section(page, run)
+    leaks_section(page, run)
     _source_section(page, documents, dropped)
     _kept_section(page, run / "documents")
     _ledger_section(page, funnel)

@@ -9,6 +9,7 @@
     duplicates/index-*.parquet   documents that earlier runs hold: kept_id, run; absent if off
     duplicates/lines-*.parquet   id, start, end, hash, first_id of spans; absent if off
     duplicates/verify.json       with --verify: how alike removed and kept documents are
+    leaks/                       exam questions that were found: leaks.jsonl, leaks.json, places
     pii/part-*.parquet           id, type, place and keyed hash of personal data; empty if off
     manifest.json  recipe.toml  funnel.json  report.html
 
@@ -28,7 +29,7 @@ from yanmo.errors import DataError, UsageError
 from yanmo.files import atomic_folder, read_json
 from yanmo.tasks import Done
 
-FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates", "pii")
+FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates", "leaks", "pii")
 STABLE: Final = (*FOLDERS, "funnel.json")
 """What law 6 covers: equal bytes for any number of workers and after any crash."""
 

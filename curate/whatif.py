@@ -135,8 +135,9 @@ def _tokens(verdicts: pl.LazyFrame) -> int:
 def _notes(settings: CurateRecipe) -> list[str]:
     notes = [f"Tokens are estimated: a token for {HANZI_PER_TOKEN} hanzi or {OTHERS_PER_TOKEN} "
              "other characters."]  # fmt: skip
-    if settings.pii.is_on:
-        notes.append("Steps that edit kept texts (personal data) come later and are left out.")
+    if settings.spans.removes or settings.decontaminate.edits or settings.pii.is_on:
+        notes.append("Steps that edit kept texts (spans, exam questions, personal data) come later "
+                     "and are left out.")  # fmt: skip
     return notes
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from yanmo.errors import UsageError
 from yanmo.options import (
     emit,
     json_option,
@@ -82,6 +83,8 @@ def _exam_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Let the model reason in words and read the answer from them."),
         click.option("--max-new-tokens", type=click.IntRange(1), default=256, show_default=True,
                      help="Length of that reasoning."),
+        click.option("--leaks", type=click.Path(path_type=Path), default=None, metavar="RUN|FILE",
+                     help="Leak report of a corpus: also score the questions it leaves clean."),
         click.option("--all-dialects", is_flag=True,
                      help="Run every published wording and explain the differences."),
     ):  # fmt: skip
@@ -92,11 +95,15 @@ def _exam_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def _run_exam(task: str, model: Path, data: Path, options: dict[str, Any]) -> None:
     from . import dialect_table, pages
     from .exam import load_task
+    from .leaks import add_clean, read_leaks
     from .multiple_choice import evaluate
     from .planning import Settings
 
     as_json, out = options.pop("as_json"), options.pop("out")
-    every = options.pop("all_dialects")
+    every, report = options.pop("all_dialects"), options.pop("leaks")
+    if every and report is not None:
+        raise UsageError("--leaks goes with one dialect", fix="Leave out --all-dialects.")
+    leaks = None if report is None else read_leaks(report)
     defaults = load_task(task)
     for name in ("split", "shots", "dialect"):
         if options[name] is None:
@@ -110,6 +117,8 @@ def _run_exam(task: str, model: Path, data: Path, options: dict[str, Any]) -> No
         emit(found, as_json=as_json, text=dialect_table.shown(found))
         return
     outcome = evaluate(scorer, data, task=task, settings=settings, out=out, quiet=quiet())
+    if leaks is not None:
+        add_clean(outcome, leaks, out=out)
     summary = outcome.summary
     shown = pages.text(summary)
     if out is not None:

@@ -17,7 +17,7 @@ from yanmo.progress import track
 
 from .chat import ChatTemplate
 from .editions import Edition, identify
-from .exam import LETTERS, Exam, load_exam, load_task
+from .exam import LETTERS, Exam, Question, load_exam, load_task
 from .pages import write_reports
 from .planning import Batch, Item, Planner, Settings
 from .prompts import load_dialect
@@ -37,11 +37,15 @@ class Outcome:
         summary: what ``summary.json`` holds.
         samples: one row a question, in the exam's order.
         computed: questions scored now; the others were there already.
+        questions: what was asked.
+        prompt: the first prompt, as the model saw it.
     """
 
     summary: dict[str, Any]
     samples: list[dict[str, Any]]
     computed: int
+    questions: list[Question]
+    prompt: str
 
 
 def evaluate(
@@ -106,7 +110,8 @@ def evaluate(
     if out is not None:
         write_json(out / SUMMARY, summary)
         write_reports(out, summary, prompt=planner.example())
-    return Outcome(summary, rows, computed)
+    asked = [question for questions in planner.chosen().values() for question in questions]
+    return Outcome(summary, rows, computed, asked, planner.example())
 
 
 def make_planner(scorer: Scorer, exam: Exam, settings: Settings) -> Planner:

@@ -34,6 +34,9 @@ def overview(summary: Summary) -> Table:
         rows += [_average_row(name, entry) for name, entry in summary[part].items()]
     if summary["rotated"]:
         rows.append(_average_row("all, options rotated", summary["rotated"]))
+    clean = summary.get("clean")
+    if clean and clean["accuracy"]:
+        rows.append(_average_row("clean of leaks", {**clean, **clean["accuracy"]}))
     columns = ["", "subjects", "questions", "macro", "95 %", "micro", "95 %"]
     return Table(f"{summary['task']} {summary['split']}, accuracy", columns, rows)
 
@@ -109,6 +112,7 @@ def notes(summary: Summary) -> list[str]:
             f"Only {percent(summary['mass']['mean'])} of the probability lies on the letters: the "
             "model does not expect a letter here; try another dialect or answer form."
         )
+    lines += clean_notes(summary.get("clean"))
     missing = summary["data"]["missing_subjects"]
     if missing:
         lines.append(f"{len(missing)} subjects are not in this run; averages are over the others.")
@@ -117,6 +121,17 @@ def notes(summary: Summary) -> list[str]:
     if summary["data"]["notice"]:
         lines.append(summary["data"]["notice"] + ".")
     return lines
+
+
+def clean_notes(clean: Mapping[str, Any] | None) -> list[str]:
+    """How many questions the leak report took out, if there was one."""
+    if clean is None:
+        return []
+    leaked = sum(clean["leaked"].values())
+    line = f"{leaked} of {leaked + clean['n']} questions stand in the corpus ({clean['report']})"
+    if clean["not_judged"]:
+        line += f"; {clean['not_judged']} are too short to be looked for and count as clean"
+    return [f"{line}."]
 
 
 def text(summary: Summary) -> str:
