@@ -183,8 +183,9 @@ def filter_(**options: Any) -> None:
 def dedup(verify_duplicates: bool, against: Path | None, save_index: Path | None,
           **options: Any) -> None:  # fmt: skip
     """Look for exact and near duplicates, without applying the rules."""
-    _run(options, "decide=false", "measure.always=false", *_verify(verify_duplicates),
-         *_against(against), save_index=save_index)  # fmt: skip
+    _run(options, "decide=false", "measure.always=false", "lines.boilerplate=[]",
+         "lines.counters=false", *_verify(verify_duplicates), *_against(against),
+         save_index=save_index)  # fmt: skip
 
 
 @group.command()

@@ -11,6 +11,7 @@ from yanmo.documents import part_paths
 from yanmo.errors import DataError
 from yanmo.report import Table
 
+from .edit_diff import diff_lines, edits_of
 from .leaks_report import leak_lines, leaks_of
 from .reasons import encoding_reason
 from .runfolder import open_run
@@ -24,9 +25,9 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
 
     Returns:
         ``{"id", "outcome", "source", "origin", "url", "step", "rule", "value", "threshold",
-        "threshold_source", "duplicate", "earlier", "spans", "leaks", "signals", "text"}``;
+        "threshold_source", "duplicate", "earlier", "spans", "leaks", "signals", "edits", "text"}``;
         ``earlier`` is its row of what earlier runs hold, ``spans`` those found in it, of lines,
-        sentences …, ``leaks`` the exam questions.
+        sentences …, ``leaks`` the exam questions, ``edits`` what the line rules cut out.
 
     Raises:
         DataError: no document, or more than one, goes by that name.
@@ -40,6 +41,7 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     row["spans"] = _rows(run, "lines-*.parquet", row["id"])
     row["leaks"] = leaks_of(run, row["id"])
     row["signals"] = _signals(run, row["id"])
+    row["edits"] = edits_of(run, row["id"])
     cut = manifest["counts"].get("thresholds", {}).get(row.get("rule"))
     row["threshold_source"] = cut["sources"].get(_route(row["signals"])) if cut else None
     return row
@@ -157,6 +159,7 @@ def render(found: dict[str, Any]) -> str:
     lines += _span_lines(found["spans"])
     lines += leak_lines(found["leaks"])
     lines += ["", (found.get("text") or "(text not kept)")[:600]]
+    lines += diff_lines(found)
     if found["signals"]:
         rows = [[name, value] for name, value in found["signals"].items() if name != "id"]
         lines += ["", Table("", ["signal", "value"], rows).text()]

@@ -19,7 +19,13 @@ def remember(
 ) -> None:
     """Note the folders of the steps that later commands read, part by part."""
     steps = {"clean": clean, "measure": measure, "settle": settle}
-    write_json(cache / NAME, {name: [d.folder.name for d in done] for name, done in steps.items()})
+    write_json(
+        cache / NAME,
+        {
+            name: [f"{d.folder.parent.name}/{d.folder.name}" for d in done]
+            for name, done in steps.items()
+        },
+    )
 
 
 def recall(run: Path, step: str) -> list[Done]:
@@ -34,7 +40,7 @@ def recall(run: Path, step: str) -> list[Done]:
     """
     cache = run / CACHE_NAME
     try:
-        return [_task(cache / step / name) for name in read_json(cache / NAME)[step]]
+        return [_task(cache / name) for name in read_json(cache / NAME)[step]]
     except (YanmoError, OSError, ValueError, KeyError):
         raise DataError("the cache of the run is gone", where=cache,
                         fix="Start the run again into the same folder.") from None  # fmt: skip

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORCED: Final = (
     "decide=false", "measure.always=false", "duplicates.exact=false", "duplicates.near=false",
+    "lines.boilerplate=[]", "lines.counters=false",
 )  # fmt: skip
 """What is left out of a run."""
 

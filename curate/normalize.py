@@ -31,6 +31,7 @@ from yanmo.errors import DataError
 from yanmo.recipe import from_table, setting
 
 from .character_ledger import Edits
+from .convert_choices import CONVERSIONS
 from .edits import RULES, Counts, edit_characters, edit_lines, encode, table
 from .language import Identifier, LanguageOptions
 from .mojibake import repair, suspects
@@ -53,6 +54,11 @@ class NormalizeOptions:
     close_hanzi: bool = setting(
         True, help="Delete the spaces where hanzi are spaced one by one (关 于 召 开)."
     )
+    convert: str = setting(
+        "off", choices=CONVERSIONS, source="OpenCC: t2s, s2t, s2tw, s2hk",
+        help="Turn documents in the other script to simplified hanzi, or to traditional ones "
+        "(OpenCC's, Taiwan's, Hong Kong's); no text with kana.",
+    )  # fmt: skip
 
 
 def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@
        (a file, group,      └─ signatures ───────┘   (over all parts; no text)
         or stretch a task)             … ─ decontaminate ─ pii   (where they are on)
 
+Between `clean` and `measure` stand `lines`, if a rule of it is on, and the steps of `site`.
 Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
 moved threshold redoes `decide` and what follows from it, and copies only the parts whose verdicts
 changed.
@@ -11,12 +12,11 @@ changed.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from yanmo import manifest, models, recipe
-from yanmo.errors import ModelMissing
+from yanmo import manifest, recipe
 from yanmo.files import atomic_write, exclusive, write_json
 from yanmo.progress import track
 from yanmo.tasks import Done, Identities, Input, Task, Workers, prune, run
@@ -31,6 +31,7 @@ from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
 from .last_run import remember
 from .leak_steps import Cleared, decontaminate, index_questions
+from .line_steps import EditedParts, edit_lines, language_model
 from .minhash import bands_a_task
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
@@ -137,6 +138,8 @@ def run_steps(
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
     cleaned = progress.run([_clean(part, settings) for part in parts])
+    edited = edit_lines(progress, cleaned, settings)
+    cleaned = list(edited.documents)
     measured = progress.run([_measure(d, settings) for d in cleaned])
     judged = judge(progress, cleaned, measured, settings, earlier)
     verified = verify_duplicates(progress, cleaned, judged.duplicates, settings)
@@ -147,7 +150,7 @@ def run_steps(
     cleared = decontaminate(progress.run, spans.edited(final), questions, settings)
     masked = progress.run([_mask(d, settings) for d in cleared.texts if settings.pii.is_on])
     return Steps(ingested, cleaned, measured, judged.settled, final, cleared, judged.duplicates,
-                 verified, sizes, masked, spans, earlier, judged.matches)  # fmt: skip
+                 verified, sizes, masked, spans, earlier, judged.matches, edited)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,18 +189,9 @@ def judge(
     return Judged(duplicates, matches, settled)
 
 
-def language_model() -> tuple[Input, ...]:
-    """The language model as an input of `clean`; none where it is not installed."""
-    try:
-        path = models.path("lid.176")
-    except ModelMissing:
-        return ()
-    return (Input(path, models.identity("lid.176")),)
-
-
 def _clean(part: Input, settings: CurateRecipe) -> Task:
     parameters = {
-        "normalize": recipe.to_table(settings.normalize),
+        "normalize": recipe.to_table(replace(settings.normalize, convert="off")),
         "language": recipe.to_table(settings.language),
     }
     inputs = (part, *language_model())
@@ -350,8 +344,9 @@ def balance_of(steps: "Steps") -> Balance:
     balance = Balance()
     for done in steps.ingested:
         balance.add_ingest(done.result)
-    for done in steps.cleaned:
+    for done in steps.edited.books:
         balance.add_edits(done.result["edits"])
+        balance.add_dropped(done.result.get("dropped", {}))
     for done in steps.final:
         balance.add_final(done.result)
     for done in steps.spans.cut:
@@ -380,6 +375,7 @@ class Steps:
     spans: Spans
     earlier: EarlierRuns
     matches: Sequence[Done]
+    edited: EditedParts
 
     @property
     def documents(self) -> list[Input]:
@@ -396,6 +392,7 @@ def write_run(
     (out / manifest.NAME).unlink(missing_ok=True)
     sweep(out)
     early = [d for d in steps.ingested if sum(n["documents"] for n in d.result["dropped"].values())]
+    early += steps.edited.dropping
     bad = [d for d in steps.ingested if sum(d.result["quarantined"].values())]
     gone = [*steps.final, *early, *steps.spans.short, *steps.cleared.dropping()]
     tables = ((steps.duplicates, "documents.parquet"), (steps.verified, VERIFY_NAME),
@@ -411,6 +408,7 @@ def write_run(
         + numbered(steps.spans.cut, "lines.parquet", ".parquet", stem="lines"),
         "leaks": steps.cleared.leaks(),
         "pii": numbered(steps.masked, "pii.parquet", ".parquet"),
+        "edits": numbered(steps.edited.cutting, "edits.parquet", ".parquet"),
     }
     listed = [entry for name in FOLDERS for entry in link_parts(out, name, parts[name])]
     with atomic_write(out / "recipe.toml", text=True) as stream:

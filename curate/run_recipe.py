@@ -12,11 +12,13 @@ from .discover import InputSpec
 from .extract import ExtractOptions
 from .keep import KEEP_POLICIES, check_policy, field_of
 from .language import LanguageOptions
+from .lines import LineOptions
 from .normalize import NormalizeOptions
 from .options import ReadOptions
 from .pii import PiiOptions
 from .published_thresholds import PublishedThresholds
 from .signals import Measure
+from .site_lines import SiteOptions
 from .span_options import SpanOptions
 from .thresholds import Rules
 
@@ -128,6 +130,8 @@ class CurateRecipe:
     extract: ExtractOptions = field(default_factory=ExtractOptions)
     normalize: NormalizeOptions = field(default_factory=NormalizeOptions)
     language: LanguageOptions = field(default_factory=LanguageOptions)
+    lines: LineOptions = field(default_factory=LineOptions)
+    site: SiteOptions = field(default_factory=SiteOptions)
     measure: Measure = field(default_factory=Measure)
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)

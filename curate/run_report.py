@@ -15,6 +15,7 @@ from yanmo.files import atomic_write
 from yanmo.report import Page, Table, show
 
 from .duplicates_report import duplicates_section
+from .edit_diff import edits_section
 from .language import NO_MODEL
 from .leaks_report import leaks_section
 from .run_samples import samples
@@ -58,6 +59,7 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     earlier_section(page, run)
     spans_section(page, run)
     leaks_section(page, run)
+    edits_section(page, run, funnel)
     _source_section(page, documents, dropped)
     _kept_section(page, run / "documents")
     _ledger_section(page, funnel)

@@ -11,6 +11,7 @@
     duplicates/verify.json       with --verify: how alike removed and kept documents are
     leaks/                       exam questions that were found: leaks.jsonl, leaks.json, places
     pii/part-*.parquet           id, type, place and keyed hash of personal data; empty if off
+    edits/part-*.parquet         id, step, start, end, rule, text: what the line rules cut out
     manifest.json  recipe.toml  funnel.json  report.html
 
 Files are hard links into the cache where the disk allows it: writing a run again costs no copy.
@@ -29,7 +30,9 @@ from yanmo.errors import DataError, UsageError
 from yanmo.files import atomic_folder, read_json
 from yanmo.tasks import Done
 
-FOLDERS: Final = ("documents", "dropped", "quarantine", "signals", "duplicates", "leaks", "pii")
+FOLDERS: Final = (
+    "documents", "dropped", "quarantine", "signals", "duplicates", "leaks", "pii", "edits",
+)  # fmt: skip
 STABLE: Final = (*FOLDERS, "funnel.json")
 """What law 6 covers: equal bytes for any number of workers and after any crash."""
 

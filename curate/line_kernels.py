@@ -1,0 +1,576 @@
+"""The kernels of line cleaning: which lines and pieces of lines go, and the text without them."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .line_classes import (
+    ALNUM,
+    BREAK,
+    CLOSER,
+    COLON,
+    DIGIT,
+    HAN,
+    NAME,
+    PROSE,
+    SPACE,
+    STOP,
+    UPPER,
+    Classes,
+)  # fmt: skip
+from .line_phrases import KINDS, PLACES, RULES, Compiled
+from .utf8 import Bounds, Bytes, Codes, kernel
+
+Spans = npt.NDArray[np.int64]
+
+START_LINES: Final = 5
+END_LINES: Final = 15
+"""How many lines with text are the start and the end of a document, within its halves."""
+
+_ALONE, _PAGER, _FILLER, _HEAD, _TAIL, _INSIDE, _FIELD, _LABEL, _NAME, _COUNTER = range(10)
+_CUT_HEAD, _CUT_TAIL, _CUT_INSIDE = 10, 11, 12
+_ANY, _START, _END = 0, 1, 2
+assert KINDS[_COUNTER] == "counter"
+assert KINDS[_CUT_INSIDE] == "cut_inside"
+assert PLACES[_END] == "end"
+
+_JAVASCRIPT: Final = RULES.index("c4_javascript")
+_POLICY: Final = RULES.index("c4_policy")
+_COUNTERS: Final = RULES.index("refinedweb_counter")
+_NAVIGATION: Final = RULES.index("refinedweb_navigation")
+_TERMINAL: Final = RULES.index("c4_terminal_punctuation")
+_MIN_WORDS: Final = RULES.index("c4_min_words")
+_LONG_WORD: Final = RULES.index("c4_max_word_chars")
+_UPPERCASE: Final = RULES.index("refinedweb_uppercase")
+_NUMERIC: Final = RULES.index("refinedweb_numeric")
+_ONE_WORD: Final = RULES.index("refinedweb_one_word")
+_CITATION: Final = RULES.index("c4_citation")
+NAVIGATION_WORDS: Final = 10
+"""Source: RefinedWeb cuts pieces out of lines of at most ten words."""
+
+
+@kernel
+def _group(code: int, book: Compiled) -> tuple[int, int]:
+    """The range of phrases that start with a character (in either case)."""
+    if code > 0xFFFF or book.first[code] == 0:
+        return 0, 0
+    return book.first[code] - 1, book.ends[book.first[code] - 1]
+
+
+@kernel
+def _matches(codes: Codes, i: int, end: int, book: Compiled, k: int) -> bool:
+    """Whether the phrase ``k`` stands at ``i``, ASCII case ignored."""
+    start = book.cuts[k]
+    length = book.cuts[k + 1] - start
+    if i + length > end:
+        return False
+    for j in range(length):
+        code = codes[i + j]
+        if 0x41 <= code <= 0x5A:
+            code += 32
+        if code != book.codes[start + j]:
+            return False
+    return True
+
+
+@kernel
+def _bare(codes: Codes, s: int, e: int, classes: Classes) -> tuple[int, int]:
+    """The line without what is neither letter nor digit at its ends."""
+    while s < e and not classes[codes[s]] & ALNUM:
+        s += 1
+    while e > s and not classes[codes[e - 1]] & ALNUM:
+        e -= 1
+    return s, e
+
+
+@kernel
+def _trimmed(codes: Codes, s: int, e: int, classes: Classes) -> tuple[int, int]:
+    """The line without spaces at its ends."""
+    while s < e and classes[codes[s]] & SPACE:
+        s += 1
+    while e > s and classes[codes[e - 1]] & SPACE:
+        e -= 1
+    return s, e
+
+
+@kernel
+def count_words(codes: Codes, first: int, last: int, classes: Classes) -> tuple[int, int]:
+    """Words (a hanzi or kana each; else runs without space that hold a letter or digit), and the
+    characters of the longest run without space, hanzi or kana."""
+    words = longest = run = 0
+    spelled = False
+    for i in range(first, last):
+        kind = classes[codes[i]]
+        if kind & (SPACE | HAN):
+            words += spelled
+            spelled = False
+            run = 0
+            words += kind & HAN != 0
+        else:
+            run += 1
+            longest = max(longest, run)
+            spelled |= kind & ALNUM != 0
+    return words + spelled, longest
+
+
+@kernel
+def _in_place(place: int, number: int, lines: int) -> bool:
+    if place == _ANY:
+        return True
+    at_start = number < START_LINES and 2 * number + 1 < lines
+    at_end = number >= lines - END_LINES and 2 * number >= lines and lines > 1
+    if place == _START:
+        return at_start
+    return at_end if place == _END else at_start or at_end
+
+
+@kernel
+def _follows(codes: Codes, i: int, last: int, classes: Classes, kind: int) -> bool:
+    """Whether what follows a phrase that ends at ``i`` suits its kind."""
+    if kind == _FIELD:
+        while i < last and classes[codes[i]] & SPACE:
+            i += 1
+        return i + 1 < last and classes[codes[i]] & COLON != 0
+    if i < last and not classes[codes[i]] & BREAK:
+        return False
+    if kind == _NAME:
+        while i < last:
+            if not classes[codes[i]] & NAME:
+                return False
+            i += 1
+    return True
+
+
+@kernel
+def _number_end(codes: Codes, i: int, last: int, classes: Classes) -> int:
+    """The end of a number such as ``1,204`` or ``3.5万``; ``i`` if there is none."""
+    start = i
+    while i < last and (
+        classes[codes[i]] & DIGIT
+        or (i > start and (codes[i] == 0x2C or codes[i] == 0x2E) and i + 1 < last
+            and classes[codes[i + 1]] & DIGIT)
+    ):  # fmt: skip
+        i += 1
+    if i > start and i < last:
+        code = codes[i]
+        # k m b w, if no letter follows; 万 萬 亿 億 千
+        short = (code | 0x20) in (0x6B, 0x6D, 0x62, 0x77) and (
+            i + 1 == last or not classes[codes[i + 1]] & ALNUM or classes[codes[i + 1]] & HAN
+        )
+        if short or code in (0x4E07, 0x842C, 0x4EBF, 0x5104, 0x5343):
+            i += 1
+    return i
+
+
+@kernel
+def _gap_end(codes: Codes, i: int, last: int, classes: Classes) -> int:
+    """The end of at most three spaces, colons and brackets."""
+    stop = min(last, i + 3)
+    while i < stop and classes[codes[i]] & (NAME | ALNUM) == NAME:
+        i += 1
+    return i
+
+
+@kernel
+def _is_counter(
+    codes: Codes,
+    lead: int,
+    trail: int,
+    classes: Classes,
+    book: Compiled,
+) -> bool:
+    if trail - lead > 40:
+        return False
+    after = _number_end(codes, lead, trail, classes)
+    at = _gap_end(codes, after, trail, classes) if after > lead else lead
+    if at == trail:
+        return False
+    for k in range(*_group(codes[at], book)):
+        if book.facts[k, 1] != _COUNTER or not _matches(codes, at, trail, book, k):
+            continue
+        end = at + book.cuts[k + 1] - book.cuts[k]
+        if after > lead and end == trail:
+            return True
+        if after == lead:
+            start = _gap_end(codes, end, trail, classes)
+            number = _number_end(codes, start, trail, classes)
+            if number > start and number == trail and start > end:
+                return True
+    return False
+
+
+@kernel
+def _menu(  # noqa: PLR0913
+    codes: Codes,
+    lead: int,
+    trail: int,
+    place: int,
+    lines: int,
+    classes: Classes,
+    book: Compiled,
+) -> int:
+    """The rule of the first phrase of a line that is made of menu phrases, or -1.
+
+    With three phrases of four characters and more, a third of the letters is enough, if there is no
+    comma or full stop: footers hold names that are in no list.
+    """
+    rule = -1
+    makers = letters = covered = 0
+    pager = digits = prose = False
+    i = lead
+    while i < trail:
+        code = codes[i]
+        if not classes[code] & ALNUM:
+            prose |= classes[code] & PROSE != 0
+            i += 1
+            continue
+        if classes[code] & DIGIT:
+            digits = True
+            i += 1
+            continue
+        step = 0
+        makes = -1
+        for k in range(*_group(code, book)):
+            length = int(book.cuts[k + 1] - book.cuts[k])
+            if (
+                book.facts[k, 1] <= _FILLER
+                and length >= step
+                and trail - lead <= book.facts[k, 3]
+                and _in_place(book.facts[k, 2], place, lines)
+                and _matches(codes, i, trail, book, k)
+            ):
+                step = length
+                if book.facts[k, 1] != _FILLER and makes < 0:
+                    makes = book.facts[k, 0]
+                pager |= book.facts[k, 1] == _PAGER
+        letters += max(step, 1)
+        covered += step
+        makers += makes >= 0 and step >= 4
+        if rule < 0:
+            rule = makes
+        i += max(step, 1)
+    if covered == letters:
+        return -1 if digits and not pager else rule
+    return rule if makers >= 3 and 3 * covered >= letters and not prose else -1
+
+
+@kernel
+def _phrase_rule(  # noqa: PLR0913
+    codes: Codes,
+    s: int,
+    e: int,
+    place: int,
+    lines: int,
+    classes: Classes,
+    book: Compiled,
+) -> int:
+    """The first rule that has a phrase for the line, or a number above all rules."""
+    lead, trail = _bare(codes, s, e, classes)
+    best = 1 << 30
+    for i in range(lead, trail):
+        for k in range(*_group(codes[i], book)):
+            kind = book.facts[k, 1]
+            end = i + book.cuts[k + 1] - book.cuts[k]
+            fits = (
+                book.facts[k, 0] < best
+                and e - s <= book.facts[k, 3]
+                and _HEAD <= kind <= _NAME
+                and (i == lead or kind in (_INSIDE, _TAIL))
+                and (kind != _TAIL or end == trail)
+                and _in_place(book.facts[k, 2], place, lines)
+                and _matches(codes, i, e, book, k)
+            )
+            if fits and (kind < _FIELD or _follows(codes, end, e, classes, kind)):
+                best = book.facts[k, 0]
+    return best
+
+
+@kernel
+def _ends_sentence(codes: Codes, s: int, e: int, classes: Classes) -> bool:
+    """C4's terminal punctuation, in Chinese too; three dots are none, an ellipsis is one."""
+    i = e - 1
+    if i - 2 >= s and codes[i] == 0x2E and codes[i - 1] == 0x2E and codes[i - 2] == 0x2E:
+        return False
+    if codes[i] in (0x22, 0x27, 0x201D, 0x300D, 0x300F):
+        return True
+    while i > s and classes[codes[i]] & CLOSER:
+        i -= 1
+    return bool(classes[codes[i]] & STOP != 0)
+
+
+@kernel
+def _judge(  # noqa: C901, PLR0913
+    codes: Codes,
+    s: int,
+    e: int,
+    place: int,
+    lines: int,
+    classes: Classes,
+    book: Compiled,
+    on: Bytes,
+    limits: npt.NDArray[np.float64],
+) -> int:
+    """The rule that takes the line ``codes[s:e]`` (it starts and ends with no space), or -1."""
+    # What starts with / ' " ` ! = # is a line of code, a quotation, a picture or a heading.
+    opener = codes[s]
+    coded = opener in (0x2F, 0x27, 0x22, 0x60, 0x21, 0x3D, 0x23)
+    if len(book.facts) and e - s <= limits[3] and not coded:
+        lead, trail = _bare(codes, s, e, classes)
+        if lead < trail:
+            rule = -1
+            if trail - lead <= limits[4]:
+                rule = _menu(codes, lead, trail, place, lines, classes, book)
+            found = _phrase_rule(codes, s, e, place, lines, classes, book)
+            if rule < 0 or found < rule:
+                rule = found
+            if rule > _COUNTERS and on[_COUNTERS] and _is_counter(
+                codes, lead, trail, classes, book
+            ):  # fmt: skip
+                rule = _COUNTERS
+            if rule < len(on):
+                return rule
+    if on[_TERMINAL] and not _ends_sentence(codes, s, e, classes):
+        return _TERMINAL
+    words = longest = 0
+    if on[_MIN_WORDS] or on[_LONG_WORD] or on[_ONE_WORD]:
+        words, longest = count_words(codes, s, e, classes)
+        if on[_MIN_WORDS] and words < limits[0]:
+            return _MIN_WORDS
+        if on[_LONG_WORD] and longest > limits[1]:
+            return _LONG_WORD
+    if on[_UPPERCASE]:
+        upper = 0
+        for i in range(s, e):
+            upper += classes[codes[i]] & UPPER != 0
+        if upper > limits[2] * (e - s):
+            return _UPPERCASE
+    if on[_NUMERIC]:
+        i = s
+        while i < e and classes[codes[i]] & (DIGIT | SPACE):
+            i += 1
+        if i == e:
+            return _NUMERIC
+    if on[_ONE_WORD] and words < 2:
+        return _ONE_WORD
+    return -1
+
+
+@kernel
+def _citation_end(codes: Codes, i: int, e: int, classes: Classes) -> int:
+    """The end of ``[12]``, ``[edit]`` or ``[citation needed]`` at ``i``, or ``i``."""
+    k = i + 1
+    while k < e and classes[codes[k]] & DIGIT:
+        k += 1
+    if k < e and codes[k] == 0x5D:
+        return k + 1 if k > i + 1 else i
+    for length in (6, 17):
+        if i + length <= e and codes[i + length - 1] == 0x5D:
+            same = True
+            for k in range(1, length - 1):
+                if length == 6:
+                    same &= codes[i + k] == (0x65, 0x64, 0x69, 0x74)[k - 1]
+                else:
+                    same &= codes[i + k] == (
+                        0x63, 0x69, 0x74, 0x61, 0x74, 0x69, 0x6F, 0x6E, 0x20, 0x6E, 0x65, 0x65,
+                        0x64, 0x65, 0x64,
+                    )[k - 1]  # fmt: skip
+            if same:
+                return i + length
+    return i
+
+
+@kernel
+def _navigation(
+    codes: Codes,
+    s: int,
+    e: int,
+    classes: Classes,
+    book: Compiled,
+) -> tuple[int, int]:
+    """The piece of a short line that goes, with the spaces beside it; ``(s, s)`` if none."""
+    short = count_words(codes, s, e, classes)[0] <= NAVIGATION_WORDS
+    for i in range(s, e):
+        for k in range(*_group(codes[i], book)):
+            kind = book.facts[k, 1]
+            end = i + book.cuts[k + 1] - book.cuts[k]
+            fits = (
+                (kind == _CUT_HEAD and i == s)
+                or (kind == _CUT_TAIL and end == e)
+                or kind == _CUT_INSIDE
+            )
+            # Hanzi are more than words: there the characters of the line count.
+            fits = fits and (short or book.codes[book.cuts[k + 1] - 2] > 127)
+            if fits and e - s <= book.facts[k, 3] and _matches(codes, i, e, book, k):
+                start = i
+                while start > s and classes[codes[start - 1]] & SPACE:
+                    start -= 1
+                while start == s and end < e and classes[codes[end]] & SPACE:
+                    end += 1
+                return start, end
+    return s, s
+
+
+@kernel
+def _cut(  # noqa: PLR0913
+    codes: Codes,
+    s: int,
+    e: int,
+    classes: Classes,
+    book: Compiled,
+    on: Bytes,
+    out: Spans,
+    n: int,
+) -> int:
+    """Put the pieces that go out of a line into ``out[n:]`` (columns 1 to 3); their number."""
+    start = stop = s
+    if on[_NAVIGATION]:
+        start, stop = _navigation(codes, s, e, classes, book)
+    begun = n
+    i = s
+    while i < e:
+        if i == start and stop > start:
+            out[n, 1], out[n, 2], out[n, 3] = start, stop, _NAVIGATION
+            n += 1
+            i = stop
+            continue
+        end = i
+        if on[_CITATION] and codes[i] == 0x5B:
+            end = _citation_end(codes, i, e, classes)
+        if end > i and (stop == start or end <= start or i >= stop):
+            out[n, 1], out[n, 2], out[n, 3] = i, end, _CITATION
+            n += 1
+            i = end
+        else:
+            i += 1
+    return n - begun
+
+
+@kernel
+def judge_lines(  # noqa: C901
+    codes: Codes,
+    bounds: Bounds,
+    classes: Classes,
+    book: Compiled,
+    on: Bytes,
+    limits: npt.NDArray[np.float64],
+) -> Spans:
+    """What goes of every document.
+
+    A line goes with the line feed after it; those after the last line that stays, with the one
+    before. A blank line goes if two would now follow each other or one would stand at an end.
+
+    Args:
+        codes, bounds: code points of the documents, int32, and their bounds, int64 ``[D + 1]``.
+        classes: from :mod:`yanmo.curate.line_classes`.
+        book: from :mod:`yanmo.curate.line_phrases`.
+        on: uint8 ``[len(RULES)]``: which rules apply.
+        limits: least words, most characters of a word, greatest share of capitals, most characters
+            of a line that phrases are looked for in, and of one that may be a menu.
+
+    Returns:
+        int64 ``[S, 4]``: document, first code point, code point after the last (both from the start
+        of the document), rule; in order, apart from each other.
+    """
+    documents = len(bounds) - 1
+    breaks = brackets = longest = here = 0
+    for document in range(documents):
+        here = 1
+        for i in range(bounds[document], bounds[document + 1]):
+            here += codes[i] == 10
+            brackets += codes[i] == 0x5B
+        breaks += here
+        longest = max(longest, here)
+    out = np.empty((2 * breaks + brackets + 1, 4), np.int64)
+    edges = np.empty((longest, 2), np.int64)
+    fates = np.empty(longest, np.int64)  # -1 stays, -2 blank, else the rule
+    n = 0
+    for document in range(documents):
+        base, end = bounds[document], bounds[document + 1]
+        lines = texts = 0
+        start = base
+        for i in range(base, end + 1):
+            if i < end and codes[i] != 10:
+                continue
+            edges[lines, 0], edges[lines, 1] = start, i
+            fates[lines] = -2
+            for k in range(start, i):
+                if not classes[codes[k]] & SPACE:
+                    fates[lines] = -1
+                    texts += 1
+                    break
+            lines += 1
+            start = i + 1
+        number, gone, last = 0, -1, -1
+        for line in range(lines):
+            if fates[line] == -2:
+                continue
+            s, e = edges[line, 0], edges[line, 1]
+            s, e = _trimmed(codes, s, e, classes)
+            fates[line] = _judge(codes, s, e, number, texts, classes, book,
+                                 on, limits)  # fmt: skip
+            if fates[line] < 0 and (on[_NAVIGATION] or on[_CITATION]):
+                more = _cut(codes, s, e, classes, book, on, out, n)
+                left = e - s
+                for k in range(n, n + more):
+                    left -= out[k, 2] - out[k, 1]
+                blank = left == 0
+                if more and not blank:  # do only spaces stay?
+                    blank = True
+                    k, i = n, s
+                    while i < e and blank:
+                        if k < n + more and i == out[k, 1]:
+                            i = out[k, 2]
+                            k += 1
+                        else:
+                            blank = classes[codes[i]] & SPACE != 0
+                            i += 1
+                if more and blank:
+                    fates[line] = out[n, 3]
+            number += 1
+            if fates[line] < 0:
+                last = line
+            elif gone < 0:
+                gone = fates[line]
+        blank_before = True
+        for line in range(lines):
+            s, e = edges[line, 0], edges[line, 1]
+            fate = fates[line]
+            if fate == -1:
+                blank_before = False
+                if on[_NAVIGATION] or on[_CITATION]:
+                    s, e = _trimmed(codes, s, e, classes)
+                    more = _cut(codes, s, e, classes, book, on, out, n)
+                    for k in range(n, n + more):
+                        out[k, 0] = document
+                        out[k, 1] -= base
+                        out[k, 2] -= base
+                    n += more
+                continue
+            if fate == -2:
+                if gone < 0 or not (blank_before or line > last):
+                    blank_before = True
+                    continue
+                fate = gone
+            else:
+                gone = fate
+            if line < last:
+                e += 1
+            elif line > 0:
+                s -= 1
+            out[n, 0], out[n, 1], out[n, 2], out[n, 3] = document, s - base, e - base, fate
+            n += 1
+    return out[:n].copy()
+
+
+@kernel
+def span_words(codes: Codes, bounds: Bounds, spans: Spans, classes: Classes) -> Spans:
+    """Words of every document, and words in its spans, int64 ``[D, 2]``."""
+    out = np.zeros((len(bounds) - 1, 2), np.int64)
+    for document in range(len(bounds) - 1):
+        out[document, 0] = count_words(codes, bounds[document], bounds[document + 1], classes)[0]
+    for k in range(len(spans)):
+        base = bounds[spans[k, 0]]
+        words = count_words(codes, base + spans[k, 1], base + spans[k, 2], classes)[0]
+        out[spans[k, 0], 1] += words
+    return out

@@ -1,0 +1,110 @@
+"""Which tasks edit lines, between `clean` and `measure`: line rules, then rules of sites."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from yanmo import models, recipe
+from yanmo.errors import ModelMissing
+from yanmo.tasks import Done, Input, Task
+
+from .site_lines import PARTITIONS, partition_name
+
+if TYPE_CHECKING:
+    from .pipeline import Progress
+    from .run_recipe import CurateRecipe
+
+_NO_LIMIT = 1 << 40
+
+
+@dataclass(frozen=True)
+class EditedParts:
+    """The finished tasks that edit text.
+
+    Attributes:
+        documents: one a part, with the text as it is measured.
+        books: all of them; each has ``edits`` in its result.
+        cutting: those with an ``edits.parquet``.
+        dropping: those whose ``dropped.parquet`` holds something.
+    """
+
+    documents: Sequence[Done] = ()
+    books: Sequence[Done] = ()
+    cutting: Sequence[Done] = ()
+    dropping: Sequence[Done] = ()
+
+
+def edit_lines(
+    progress: "Progress", cleaned: Sequence[Done], settings: "CurateRecipe"
+) -> EditedParts:
+    """Run the tasks that a recipe asks for; without any, the documents of `clean` are handed on."""
+    model = language_model()
+    documents, lines, sites = cleaned, [], []
+    convert = settings.normalize.convert
+    if settings.lines.is_on or convert != "off":
+        parameters = {
+            "lines": recipe.to_table(settings.lines), "convert": convert,
+            "language": recipe.to_table(settings.language),
+            "keep_dropped": settings.output.keep_dropped,
+            "sample_fraction": settings.output.sample_fraction,
+        }  # fmt: skip
+        lines = progress.run(
+            [
+                Task("lines", "yanmo.curate.lines:clean_part",
+                     (d.input("documents.parquet"), *model), parameters)
+                for d in documents
+            ]
+        )  # fmt: skip
+        documents = lines
+    if settings.site.repeated_lines and documents:
+        sites = _site_lines(progress, documents, settings, model)
+        documents = sites or documents
+    cutting = [*lines, *sites]
+    dropping = [d for d in lines if d.result["dropped"]]
+    return EditedParts(documents, [*cleaned, *cutting], cutting, dropping)
+
+
+def language_model() -> tuple[Input, ...]:
+    """The language model as an input of tasks; none where it is not installed."""
+    try:
+        path = models.path("lid.176")
+    except ModelMissing:
+        return ()
+    return (Input(path, models.identity("lid.176")),)
+
+
+def _site_lines(
+    progress: "Progress", parts: Sequence[Done], settings: "CurateRecipe", model: tuple[Input, ...]
+) -> list[Done]:
+    """Count lines over all parts and cut those of templates; no task where no host is large."""
+    options = settings.site
+    where = {"without_url": options.without_url}
+    lines = {**where, "max_chars": options.max_chars or _NO_LIMIT,
+             "min_letters": options.min_letters}  # fmt: skip
+    pages = progress.run([_task("pages", (d.input("documents.parquet"),), where) for d in parts])
+    counted = progress.run(
+        [_task("hosts", [d.input("pages.npy") for d in pages], {"pages": options.pages})]
+    )[0]
+    if not counted.result["enough"]:
+        return []
+    hosts = counted.input("hosts.npy")
+    mapped = progress.run(
+        [_task("map", (d.input("documents.parquet"), hosts), lines) for d in parts]
+    )
+    limits = {"pages": options.pages, "fraction": options.fraction}
+    reduced = progress.run(
+        [
+            _task("reduce", [*(d.input(partition_name(p)) for d in mapped), hosts], limits)
+            for p in range(PARTITIONS)
+        ]
+    )
+    keys = [d.input("keys.npy") for d in reduced]
+    parameters = {**lines, "language": recipe.to_table(settings.language)}
+    return progress.run(
+        [_task("apply", (d.input("documents.parquet"), *keys, *model), parameters) for d in parts]
+    )
+
+
+def _task(name: str, inputs: Sequence[Input], parameters: dict[str, Any]) -> Task:
+    function = f"yanmo.curate.site_lines:site_{name}"
+    return Task(f"site-{name}", function, tuple(inputs), parameters)
