@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from yanmo import manifest as manifests
+from yanmo.checks import document_checks
 from yanmo.documents import PartWriter
 from yanmo.errors import DataError
 from yanmo.shards import (
@@ -57,7 +58,7 @@ class ShardWriter:
 
         Args:
             ids: one array of token ids per document, without the closing EOS (it is added).
-            rows: the columns of DOCS_SCHEMA but ``end``, one row per document.
+            rows: the columns of DOCS_SCHEMA but ``end`` and ``check``, one row per document.
 
         Raises:
             DataError: an id is not below the vocabulary size, or EOS lies inside a document.
@@ -82,7 +83,9 @@ class ShardWriter:
             )
         self._bin.write(flat.astype(self._dtype).tobytes())
         ends_column = pa.array((ends + self.tokens).astype(np.uint64))
-        table = rows.append_column("end", ends_column).select(DOCS_SCHEMA.names)
+        checks = pa.array(document_checks(flat, ends))
+        table = rows.append_column("end", ends_column).append_column("check", checks)
+        table = table.select(DOCS_SCHEMA.names)
         self._docs.write(table.cast(DOCS_SCHEMA))
         self.tokens += len(flat)
         self.documents += len(ids)

@@ -39,9 +39,11 @@ DOCS_SCHEMA: Final = pa.schema(
         pa.field("n_bytes", pa.int64(), nullable=False),
         pa.field("n_chars", pa.int64(), nullable=False),
         ("cluster", pa.string()),
+        ("check", pa.uint64()),
     ]
 )
-"""``n_bytes`` and ``n_chars`` count the text; ``cluster`` is the duplicate cluster, if any."""
+"""``n_bytes`` and ``n_chars`` count the text; ``cluster`` is the duplicate cluster, if any;
+``check`` is a checksum of the document's ids (``yanmo.checks``), which older shards lack."""
 
 # Ids checked at once by `verify`: 4 Mi tokens are at most 16 MiB.
 SCAN_TOKENS: Final = 1 << 22
@@ -251,23 +253,26 @@ def verify(folder: str | Path) -> dict[str, Any]:
 
 
 def _verify_all(folder: Path) -> dict[str, Any]:
+    from yanmo import shard_checks as checks  # numba, which a mere reader does without
+
     manifest = _read_manifest(folder)
     shards = Shards(folder, manifest)
     for part in shards.parts:
+        checks.check_length(part, shards.dtype)
         _check_sizes(part, shards.dtype)
-    files = manifests.verify_parts(folder, manifest)
+    checks.check_hashes(shards)
+    found: dict[str, dict[str, int]] = {}
     for number, part in enumerate(shards.parts):
         _check_ends(part)
         _check_ids(part, shards.ids(number), shards.vocabulary)
-    counts = {"tokens": shards.tokens, "documents": shards.documents}
-    for name, count in counts.items():
-        by_source = sum(source[name] for source in manifest["sources"].values())
-        if manifest["counts"].get(name) != count or by_source != count:
-            raise DataError(f"the totals of {name} do not add up", where=folder / manifests.NAME,
-                            value=(count, manifest["counts"].get(name), by_source))  # fmt: skip
+        checks.check_documents(part, shards.ids(number), shards.vocabulary.eos_id)
+        checks.count_sources(part, found)
+    checks.check_totals(shards, found)
     size = shards.vocabulary.vocab_size
-    sizes = {"files": files, "parts": len(shards.parts), "vocab_size": size}
-    return {**counts, **sizes, "dtype": shards.vocabulary.dtype}
+    return {
+        "files": len(manifest["parts"]), "parts": len(shards.parts), "tokens": shards.tokens,
+        "documents": shards.documents, "vocab_size": size, "dtype": shards.vocabulary.dtype,
+    }  # fmt: skip
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -20,9 +20,12 @@ from yanmo.options import (
     workers_option,
 )
 
+from .forget_command import forget
 from .inspect_command import inspect
 from .leak_command import overrides, prepared, question_options
+from .mix_command import mix
 from .plan_command import plan
+from .shards_commands import packing, peek
 from .whatif_command import report, whatif
 
 if TYPE_CHECKING:
@@ -242,11 +245,13 @@ def init(out: Path, recipe: Path | None) -> None:
 @recipe_option
 @set_option
 @seed_option
+@click.option("--plan", "sequence_tokens", type=click.IntRange(2), default=None,
+              help="Also write packing.json: how sequences of this length fill.")  # fmt: skip
 @workers_option
 @json_option
 @verbosity_options
 def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: int,
-         **options: Any) -> None:  # fmt: skip
+         sequence_tokens: int | None, **options: Any) -> None:  # fmt: skip
     """Tokenise the documents of a run into token shards with a held-out split."""
     from yanmo.recipe import load
 
@@ -256,7 +261,16 @@ def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: in
     seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
     settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
     totals, text = run_pack(documents, tokenizer, out, settings, workers=workers, quiet=quiet())
+    if sequence_tokens is not None:
+        from .packing_report import describe, write_packing
+
+        totals["packing"] = write_packing(out, sequence_tokens)
+        text = f"{text}\n{describe(totals['packing'])}"
     emit(totals, as_json=as_json, text=text)
+
+
+group.add_command(mix)
+group.add_command(forget)
 
 
 @group.group()
@@ -276,24 +290,8 @@ def verify(folder: Path, as_json: bool) -> None:
     emit(totals, as_json=as_json, text=", ".join(f"{k} {v}" for k, v in totals.items()))
 
 
-@shards.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--first", type=click.IntRange(0), default=0, show_default=True,
-              help="First document, from 0.")  # fmt: skip
-@click.option("--documents", type=click.IntRange(1), default=3, show_default=True,
-              help="How many documents.")  # fmt: skip
-@click.option("--max-tokens", type=click.IntRange(1), default=200, show_default=True,
-              help="Tokens shown of each.")  # fmt: skip
-@json_option
-@verbosity_options
-def peek(folder: Path, first: int, documents: int, max_tokens: int, as_json: bool) -> None:
-    """Show documents of shards as text."""
-    from .pack import peek as look
-
-    rows = look(folder, first=first, documents=documents, max_tokens=max_tokens)
-    shown = [f"{row['id']}  {row['url'] or row['origin']}\n{row['text']}"
-             f"{' …' if row['cut'] else ' ⏎'}" for row in rows]  # fmt: skip
-    emit(rows, as_json=as_json, text="\n\n".join(shown))
+shards.add_command(peek)
+shards.add_command(packing)
 
 
 @shards.command()
@@ -303,7 +301,7 @@ def peek(folder: Path, first: int, documents: int, max_tokens: int, as_json: boo
 @verbosity_options
 def where(folder: Path, position: int, as_json: bool) -> None:
     """Walk from a token position back to document, file and page."""
-    from .pack import where as walk
+    from .look import where as walk
 
     row = walk(folder, position)
     emit(row, as_json=as_json, text="\n".join(f"{k}: {v}" for k, v in row.items()))

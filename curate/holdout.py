@@ -28,6 +28,8 @@ SPLIT_SCHEMA: Final = pa.schema(
     [("cluster", pa.string()), pa.field("heldout", pa.bool_(), nullable=False)]
 )
 """One row a document of the part, in order."""
+ROOTS: Final = "roots.npy"
+"""uint32, one a document over all parts: which documents belong together."""
 
 _HOST: Final = r"(?i)^(?:[a-z][a-z0-9+.\-]*:)?(?://)?(?:[^/?#@]*@)?(\[[0-9a-f:.]+\]|[^/?#:\s\\]+)"
 
@@ -89,6 +91,7 @@ def plan_split(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     frame = pl.concat(tables).join(clusters, on="id", how="left", maintain_order="left")
     roots = _components(frame)
     heldout = _choose(frame, roots, parameters["holdout_fraction"], parameters["seed"])
+    np.save(out / ROOTS, roots)
     start = 0
     for number, table in enumerate(tables):
         rows = slice(start, start + len(table))

@@ -5,11 +5,11 @@ pack     one part and the tokenizer                         shard parts, train a
 finish   links them into OUT and OUT/heldout; each is a complete shard folder
 """
 
-import dataclasses
 import multiprocessing
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +19,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from yanmo import manifest as manifests
 from yanmo.documents import iterate, part_paths
 from yanmo.errors import DataError, UsageError
 from yanmo.manifest import NAME as MANIFEST
 from yanmo.progress import track
 from yanmo.recipe import setting, to_table
 from yanmo.shard_writer import TOTALS, PartsWriter, write_manifest
-from yanmo.shards import DOCS_SCHEMA, TOKENIZER_FOLDER, Ids, Vocabulary, open_shards
+from yanmo.shards import DOCS_SCHEMA, TOKENIZER_FOLDER, Ids, Vocabulary
 from yanmo.tasks import Done, Identities, Input, Task, run
+
+from .heldout_guard import guard
+from .shuffle import shuffle
 
 if TYPE_CHECKING:
     from yanmo.vocab.load import Tokenizer
 
 SPLITS: Final = ("train", "heldout")
 CACHE: Final = ".cache"
-DOCUMENT_COLUMNS: Final = ("id", "text", "source", "origin", "url", "n_bytes", "n_chars")
+DOCUMENT_COLUMNS: Final = (
+    "id", "text", "source", "licence", "origin", "url", "n_bytes", "n_chars",
+)  # fmt: skip
+MADE_HERE: Final = ("end", "cluster", "check")  # columns that no document brings along
 PART_FILE: Final = re.compile(r"part-\d{5}(\.bin|\.docs\.parquet)")
 BATCH_BYTES: Final = 4 << 20  # text tokenized at a time; a longer document is a batch by itself
 
@@ -53,10 +60,18 @@ class PackSettings:
         0.01, low=0.0, high=0.5,
         help="Share of each source's bytes to hold out, in whole duplicate clusters and sites.",
     )  # fmt: skip
+    holdout_jaccard: float | None = setting(
+        0.8, low=0.1, high=1.0, source="docs/duplicates.md: below it the bands miss most pairs",
+        help="No held-out document resembles a training one so much, in sets of character 5-grams.",
+    )  # fmt: skip
     max_part_tokens: int = setting(
         1 << 27, low=1, help="A part is closed before it exceeds this; a longer document is alone."
     )
-    seed: int = setting(0, low=0, help="Chooses what is held out.")
+    shuffle: bool = setting(
+        False,
+        help="Write the documents in an order by hash over all parts. The trainer needs none.",
+    )
+    seed: int = setting(0, low=0, help="Chooses what is held out, and the order of a shuffle.")
 
 
 def pack_folder(
@@ -80,7 +95,7 @@ def pack_folder(
 
     Returns:
         ``{"tokens", "documents", "parts", "sources", "heldout": {"tokens", "documents", "parts",
-        "sources"}, "clusters_known", "tasks", "fresh_tasks", "tokenizer_sha256"}``.
+        "sources"}, "clusters_known", "taken_back", "tasks", "fresh_tasks", "tokenizer_sha256"}``.
 
     Raises:
         UsageError: ``out`` holds something else, or there is no such tokenizer.
@@ -100,20 +115,30 @@ def pack_folder(
     plan = _run([_plan_task(duplicates, parts, settings)], cache, workers, quiet)[0]
     if not plan.result["documents"]:
         raise DataError("no documents to pack", where=documents)
+    guarded = [plan]
+    if settings.holdout_jaccard is not None and settings.holdout_fraction:
+        guarded += guard(plan, parts, settings.holdout_jaccard,
+                         lambda tasks: _run(tasks, cache, workers, quiet))  # fmt: skip
     identity = Input(loaded.path, loaded.sha256)
     parameters = {"max_part_tokens": settings.max_part_tokens}
     tasks = [
         Task("pack", "yanmo.curate.pack:pack_part",
-             (part, plan.input(f"split-{number:05d}.parquet"), identity), parameters)
+             (part, guarded[-1].input(f"split-{number:05d}.parquet"), identity), parameters)
         for number, part in enumerate(parts)
     ]  # fmt: skip
     done = _run(tasks, cache, workers, quiet)
+    licences = _by_source(done)
+    packed = {"train": done, "heldout": done}
+    if settings.shuffle:
+        packed["train"] = shuffle(
+            done, vocabulary, settings, lambda t: _run(t, cache, workers, quiet)
+        )
     inputs = [{"path": str(i.path), "sha256": i.identity, "bytes": i.path.stat().st_size}
               for i in (*duplicates, *parts, identity)]  # fmt: skip
     about = {"recipe": to_table(settings), "inputs": inputs, "seed": settings.seed}
     (out / MANIFEST).unlink(missing_ok=True)
     made = {
-        split: _finish(folder, split, done, loaded, about)
+        split: _finish(folder, split, packed[split], loaded, {"about": about, "licences": licences})
         for split, folder in (("heldout", out / "heldout"), ("train", out))
     }
     return {
@@ -121,8 +146,9 @@ def pack_folder(
         "heldout": made["heldout"],
         "clusters_known": bool(duplicates),
         "tokenizer_sha256": vocabulary.tokenizer_sha256,
-        "tasks": 1 + len(done),
-        "fresh_tasks": sum(not d.cached for d in (plan, *done)),
+        "taken_back": guarded[-1].result.get("taken_back", 0),
+        "tasks": len(guarded) + len(done),
+        "fresh_tasks": sum(not d.cached for d in (*guarded, *done)),
     }
 
 
@@ -144,7 +170,7 @@ def refuse_foreign_folder(out: Path) -> None:
     """Refuse to write into a folder that holds what is not ours."""
     if out.exists() and not out.is_dir():
         raise UsageError("--out is a file", where=out, fix="Give a folder.")
-    ours = {CACHE, MANIFEST, TOKENIZER_FOLDER, "heldout"}
+    ours = {CACHE, MANIFEST, TOKENIZER_FOLDER, "heldout", "packing.json"}
     names = sorted(path.name for path in out.iterdir()) if out.exists() else []
     foreign = [n for n in names if n not in ours and not (n[0] == "." or PART_FILE.fullmatch(n))]
     if foreign:
@@ -193,7 +219,8 @@ def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
         out: folder to write.
 
     Returns:
-        For each split ``{"parts": [names], "sources": {source: totals}}``.
+        For each split ``{"parts": [names], "sources": {source: totals}}``, and of both together
+        ``licences``: [[source, licence, documents]].
 
     Raises:
         DataError: split and part do not line up, or the tokenizer gives ids that cannot be.
@@ -207,6 +234,7 @@ def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
     limit = parameters["max_part_tokens"]
     writers = {split: PartsWriter(out, split, vocabulary, limit) for split in SPLITS}
     split = pq.read_table(inputs[1])
+    licences: Counter[tuple[str, str | None]] = Counter()
     start = 0
     for batch in _batches(inputs[0]):
         some = split.slice(start, batch.num_rows)
@@ -214,19 +242,28 @@ def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
         if some.num_rows != batch.num_rows:
             break
         ids = encode_texts(tokenizer, batch.column("text"))
-        columns = {n: batch.column(n) for n in DOCS_SCHEMA.names if n not in ("end", "cluster")}
+        columns = {n: batch.column(n) for n in DOCS_SCHEMA.names if n not in MADE_HERE}
         rows = pa.table({**columns, "cluster": some["cluster"]})
         heldout = some["heldout"].to_numpy()
         for name, mask in zip(SPLITS, (~heldout, heldout), strict=True):
             mine = [ids[i] for i in np.flatnonzero(mask)]
             if mine:
                 writers[name].add(mine, rows.filter(pa.array(mask)).combine_chunks())
+        licences.update(_licences(batch))
     if start != split.num_rows:
         raise DataError("the split and the documents do not line up", where=inputs[0],
                         value=(start, split.num_rows))  # fmt: skip
     for writer in writers.values():
         writer.close()
-    return {name: {"parts": w.parts, "sources": w.sources} for name, w in writers.items()}
+    made = {name: {"parts": w.parts, "sources": w.sources} for name, w in writers.items()}
+    return {**made, "licences": [[*names, count] for names, count in licences.items()]}
+
+
+def _licences(batch: pa.RecordBatch) -> dict[tuple[str, str | None], int]:
+    """How many documents of each source go by each licence."""
+    pairs = pa.table({n: batch.column(n) for n in ("source", "licence")})
+    rows = pairs.group_by(["source", "licence"]).aggregate([([], "count_all")]).to_pylist()
+    return {(row["source"], row["licence"]): row["count_all"] for row in rows}
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -242,7 +279,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _finish(
-    folder: Path, split: str, done: Sequence[Done], tokenizer: "Tokenizer", about: Mapping[str, Any]
+    folder: Path, split: str, done: Sequence[Done], tokenizer: "Tokenizer", told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Link the parts of one split into its folder; the manifest comes last."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -268,10 +305,20 @@ def _finish(
         vocabulary_of(tokenizer),
         split=split,
         sources=dict(sorted(sources.items())),
-        about=about,
+        about=told["about"],
         known=known,
     )
+    manifest["licences"] = told["licences"]
+    manifests.write(folder, manifest)
     return {**manifest["counts"], "parts": len(made), "sources": manifest["sources"]}
+
+
+def _by_source(done: Sequence[Done]) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for task in done:
+        for source, licence, count in task.result["licences"]:
+            found.setdefault(source, Counter())[licence or ""] += count
+    return {source: dict(sorted(counts.items())) for source, counts in sorted(found.items())}
 
 
 def _link(source: Path, target: Path) -> None:
@@ -295,56 +342,8 @@ def copy_tokenizer(file: Path, folder: Path) -> None:
         shutil.copyfile(file.parent / name, folder / name)
 
 
-def where(folder: Path, position: int, *, context: int = 20) -> dict[str, Any]:
-    """Walk from a token position to document, source and page.
-
-    Args:
-        folder: shards.
-        position: token position over all parts.
-        context: tokens shown on either side.
-
-    Returns:
-        The fields of :class:`yanmo.shards.Place`, and ``before``, ``token``, ``after`` as text.
-    """
+def shards_tokenizer(folder: Path) -> "Tokenizer":
+    """The tokenizer that lies in a shard folder."""
     from yanmo.vocab.load import load_tokenizer
 
-    shards = open_shards(folder)
-    place = shards.where(position)
-    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER)
-    low, high = max(place.start, position - context), min(place.end, position + 1 + context)
-    pieces = {
-        "before": shards.read(low, position),
-        "token": shards.read(position, position + 1),
-        "after": shards.read(position + 1, high),
-    }
-    texts = {name: tokenizer.decode(ids, skip_special=False) for name, ids in pieces.items()}
-    return {**dataclasses.asdict(place), **texts}
-
-
-def peek(
-    folder: Path, *, first: int = 0, documents: int = 3, max_tokens: int = 200
-) -> list[dict[str, Any]]:
-    """Decode some documents.
-
-    Args:
-        folder: shards.
-        first: number of the first document.
-        documents: how many.
-        max_tokens: tokens decoded of each.
-
-    Returns:
-        For each: the fields of :class:`yanmo.shards.Place`, ``tokens``, ``text``, and ``cut``:
-        whether there is more.
-    """
-    from yanmo.vocab.load import load_tokenizer
-
-    shards = open_shards(folder)
-    tokenizer = load_tokenizer(folder / TOKENIZER_FOLDER)
-    found = []
-    for number in range(first, min(first + documents, shards.documents)):
-        ids = shards.document(number)
-        start = int(shards.document_ends[number]) - len(ids)
-        text = tokenizer.decode(ids[:max_tokens], skip_special=False)
-        place = dataclasses.asdict(shards.where(start))
-        found.append({**place, "tokens": len(ids), "text": text, "cut": len(ids) > max_tokens})
-    return found
+    return load_tokenizer(folder / TOKENIZER_FOLDER)

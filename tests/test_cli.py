@@ -23,9 +23,9 @@ PLANNED = {
     "": "demo doctor models curate vocab train evals",
     "models": "fetch verify",
     "curate": "init plan run extract filter dedup decontaminate quality mix pack shards why whatif "
-    "report inspect instruct",
+    "report inspect instruct forget",
     "curate quality": "train score",
-    "curate shards": "verify peek where",
+    "curate shards": "verify peek where packing",
     "curate instruct": "generate clean convert",
     "vocab": "train extend merge grow prune verify doctor compare view embed export",
     "train": "plan pretrain grow sft reward ppo grpo dpo merge generate",

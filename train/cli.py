@@ -1,5 +1,6 @@
 """`yanmo train`: token shards in, checkpoints out."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def group() -> None:
 @out_option(help="Run folder; a run that is there goes on.")
 @recipe_option
 @set_option
+@click.option("--mixture", type=click.Path(path_type=Path), default=None,
+              help="Plan of `yanmo curate mix` to follow.")  # fmt: skip
 @seed_option
 @json_option
 @dry_run_option
@@ -61,9 +64,11 @@ def pretrain(
 
 
 def _overrides(flags: dict[str, Any]) -> tuple[str, ...]:
-    """``--set`` with ``--seed`` after it."""
+    """``--set`` with ``--seed`` and ``--mixture`` after it."""
     seed = () if flags["seed"] is None else (f"seed={flags['seed']}",)
-    return (*flags["overrides"], *seed)
+    plan = flags.get("mixture")
+    mixture = () if plan is None else (f"data.mixture={json.dumps(str(plan))}",)
+    return (*flags["overrides"], *seed, *mixture)
 
 
 @group.command()

@@ -1,44 +1,27 @@
 """Batches from token shards. Nothing is drawn at run time: a position in training is one number.
 
-Sequence ``g`` of a run is sequence ``g % S`` of epoch ``g // S``, where every epoch has ``S``
-sequences, and the order of an epoch is a pure function of the shards' content, the seed and the
-epoch. So resuming is instant, a batch may straddle two epochs, and the batches are the same for any
-number of ranks, micro-batches and accumulation steps.
+Which tokens lie in sequence ``g`` of a run is a pure function (``yanmo.order``). So resuming is
+instant, a batch may straddle two epochs, and the batches are the same for any number of ranks,
+micro-batches and accumulation steps.
 """
 
 import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from yanmo.errors import DataError
-from yanmo.files import sha256_json
+from yanmo.order import Order, Reading, document_column, shards_identity, source_codes
+from yanmo.packing import Ints
 from yanmo.shards import Place, Shards
 
 from .attention import Documents, documents_from_lengths
 from .loss import IGNORED
-from .packing import Ints, Packing, order_key, pack
-
-
-def shards_identity(shards: Shards) -> str:
-    """SHA-256 over the content of a shard folder: its token files and what the ids mean.
-
-    Unlike the manifest's own hash it stays when equal shards are written again.
-    """
-    parts = [
-        {"path": p["path"], "sha256": p["sha256"]}
-        for p in shards.manifest["parts"]
-        if "tokens" in p
-    ]
-    return sha256_json({"parts": parts, "vocabulary": dataclasses.asdict(shards.vocabulary)})
 
 
 def opening_id(shards: Shards) -> int:
@@ -87,8 +70,9 @@ class Loader:
         shards: where the tokens are.
         sequence_tokens: T.
         sequences: S, sequences of an epoch.
-        documents: numbers of the documents of an epoch.
-        targets: targets of an epoch: all tokens of its documents.
+        documents: numbers of the documents of an epoch; without a mixture alone.
+        targets: targets of an epoch: all tokens of what it reads.
+        order: which tokens lie in which sequence.
     """
 
     def __init__(
@@ -98,6 +82,7 @@ class Loader:
         sequence_tokens: int,
         seed: int | None,
         documents: Ints | None = None,
+        mixture: Reading | None = None,
     ) -> None:
         """Plan the first epoch.
 
@@ -105,36 +90,29 @@ class Loader:
             shards: opened shards.
             sequence_tokens: T, targets in a sequence.
             seed: of the order; ``None``: the order of the shards (evaluation).
-            documents: numbers of the documents of an epoch, repeated ones repeated (a mixture);
-                ``None``: all, once.
+            documents: numbers of the documents of an epoch; ``None``: all, once.
+            mixture: what an epoch reads instead of whole documents.
 
         Raises:
             DataError: there is no token to train on.
         """
-        self.shards, self.sequence_tokens, self.seed = shards, sequence_tokens, seed
-        self.identity = shards_identity(shards)
+        self.shards, self.sequence_tokens = shards, sequence_tokens
         self.opening = opening_id(shards)
         self._ends = shards.document_ends
         self._begins = np.concatenate([np.zeros(1, np.int64), self._ends[:-1]])
         self._first_tokens = np.array([part.first_token for part in shards.parts])
         self.documents = np.arange(len(self._ends)) if documents is None else documents
-        if len(self.documents) == 0:
+        self._mixture = mixture
+        ranges = self._begins[self.documents], self._ends[self.documents]
+        if mixture is not None:
+            ranges = mixture.begins, mixture.ends
+        if not len(ranges[0]):
             raise DataError("there is no token to train on", where=shards.folder)
-        self._packings: dict[int, Packing] = {}
-        self.sequences = len(self.packing(0))
-        self.targets = int(self.packing(0).lengths.sum())
-
-    def packing(self, epoch: int) -> Packing:
-        """The packing of an epoch, in its order; two are kept, for a batch can straddle epochs."""
-        if epoch not in self._packings:
-            self._packings = {e: p for e, p in self._packings.items() if abs(e - epoch) <= 1}
-            self._packings[epoch] = self._pack(epoch)
-        return self._packings[epoch]
-
-    def _pack(self, epoch: int) -> Packing:
-        key = None if self.seed is None else order_key(self.identity, self.seed, epoch)
-        begins, ends = self._begins[self.documents], self._ends[self.documents]
-        return pack(begins, ends, sequence_tokens=self.sequence_tokens, key=key)
+        self.order = Order(
+            shards_identity(shards), ranges, sequence_tokens=sequence_tokens, seed=seed,
+            multiple=1 if mixture is None else mixture.multiple,
+        )  # fmt: skip
+        self.sequences, self.targets = self.order.sequences, self.order.targets
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Make a batch.
@@ -151,8 +129,7 @@ class Loader:
         positions = np.full((rows, room), -1, np.int64)
         lengths: list[list[int]] = []
         for row, index in enumerate(indices):
-            epoch, within = divmod(index, self.sequences)
-            starts, counts = self.packing(epoch).pieces(within)
+            starts, counts = self.order.pieces(index)
             at = 0
             for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
                 cut = slice(at, at + count)
@@ -201,21 +178,13 @@ class Loader:
 
     @functools.cached_property
     def sources(self) -> tuple[list[str], npt.NDArray[np.int32]]:
-        """Names of the sources, and the number of each document's source."""
-        names: dict[str, int] = {}
-        codes: list[npt.NDArray[np.int32]] = []
-        for part in self.shards.parts:
-            column = _column(part.docs, "source").dictionary_encode().combine_chunks()
-            table = [names.setdefault(n, len(names)) for n in column.dictionary.to_pylist()]
-            codes.append(np.array(table, np.int32)[column.indices.to_numpy()])
-        return list(names), np.concatenate(codes)
+        """Names of the sources (of the mixture's rows, if there is one), and each document's."""
+        if self._mixture is not None:
+            return self._mixture.names, self._mixture.strata
+        return source_codes(self.shards)
 
     @functools.cached_property
     def text_bytes(self) -> Ints:
         """UTF-8 bytes of each document's text."""
-        columns = [_column(part.docs, "n_bytes").to_numpy() for part in self.shards.parts]
-        return np.concatenate(columns).astype(np.int64)
-
-
-def _column(path: Path, name: str) -> Any:
-    return pq.read_table(path, columns=[name]).column(name)
+        sizes: Ints = document_column(self.shards, "n_bytes").to_numpy().astype(np.int64)
+        return sizes

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from yanmo.packing import Ints, order
 from yanmo.shards import Shards
 
 from .data import Loader
 from .distributed import World
-from .packing import Ints, order
 from .step import computing
 from .tally import Floats, Rates, Tally, all_and_new, by_source
 

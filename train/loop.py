@@ -29,7 +29,7 @@ from .lora import adapter_weights, save_adapter
 from .optim import learning_rate
 from .plateau import reached, watched
 from .samples import sample_texts
-from .setup import Run, hf_weights
+from .setup import Run, hf_weights, position
 from .speed import flops_per_token, peak_flops
 from .step import Accumulated, accumulate
 from .tally import Tally, all_and_new, apart
@@ -184,11 +184,14 @@ class Trainer:
         sums = self.tally.reduce(self.run.world)
         loss = all_and_new(sums)[0].loss
         speed = self._line_targets / self._line_seconds
+        for name, count in zip(self.tally.names, sums[1], strict=False):
+            progress.by_source[name] = progress.by_source.get(name, 0) + int(count)
         if self.journal is not None:
             self.journal.write(
                 "train", progress.step, loss=loss, lr=self._rate_used, grad_norm=self.norm,
                 tokens=progress.targets, seconds=progress.seconds, tokens_per_second=speed,
                 mfu=self.mfu(speed), skipped=progress.skipped,
+                tokens_by_source=dict(progress.by_source),
                 **apart(sums, self.tally.names, self.tally.new_from),
             )  # fmt: skip
         shown = "–" if loss is None else f"{loss:.3f}"
@@ -266,7 +269,7 @@ class Trainer:
                 "guard_window": self.guard.window,
                 "tally": tally,
                 "lineage": run.lineage,
-                "loader": {"sequences": run.progress.step * run.recipe.batch_sequences},
+                **position(run),
                 "total_steps": run.total_steps,
             }
             content = checkpoint.Content(

@@ -1,59 +1,36 @@
-"""How often each source is read in an epoch. The shards hold every document once; only this list of
-document numbers repeats or samples them."""
+"""The mixture of a run: a plan of `yanmo curate mix`, or epochs of sources in the recipe."""
 
-from collections.abc import Mapping
+from pathlib import Path
 
-import numpy as np
-
-from yanmo.errors import RecipeError
-from yanmo.recipe import did_you_mean
+from yanmo import mixture as mixtures
+from yanmo.mixture import Plan
 from yanmo.shards import Shards
 
 from .data import Loader
-from .packing import Ints, order, order_key
+from .recipe import Pretrain
 
 
-def choose_documents(loader: Loader, epochs: Mapping[str, float], seed: int) -> Ints:
-    """The documents of one epoch of a mixture.
-
-    Args:
-        loader: over all documents of the shards.
-        epochs: per source, how often it is read in an epoch: 2.5 reads every document twice and a
-            half of them once more (in tokens); sources that are not named are read once.
-        seed: chooses the documents of a fraction; the same in every epoch, so that all epochs have
-            the same number of sequences.
+def find_plan(recipe: Pretrain, shards: Shards) -> Plan | None:
+    """The plan that a run follows; ``None``: every document once an epoch.
 
     Raises:
-        RecipeError: no such source, or nothing is left.
+        RecipeError: a source is not in the shards.
+        DataError: the plan was made for other shards.
     """
-    names, source_of = loader.sources
-    for name in epochs:
-        if name not in names:
-            raise RecipeError("no such source in the shards", where="data.sources", value=name,
-                              fix=did_you_mean(name, names))  # fmt: skip
-    lengths = np.diff(loader.shards.document_ends, prepend=0)
-    chosen: list[Ints] = []
-    for code, name in enumerate(names):
-        own = np.flatnonzero(source_of == code)
-        whole, part = divmod(epochs.get(name, 1.0), 1.0)
-        chosen += [own] * int(whole)
-        if part:
-            key = order_key("mixture", loader.identity, seed, name)
-            scrambled = own[order(len(own), key)]
-            tokens = np.cumsum(lengths[scrambled])
-            chosen.append(scrambled[: int(np.searchsorted(tokens, part * tokens[-1])) + 1])
-    documents = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
-    if len(documents) == 0:
-        raise RecipeError("the mixture reads nothing", where="data.sources", value=dict(epochs))
-    return documents
+    if recipe.data.mixture is not None:
+        plan = mixtures.read_plan(Path(recipe.data.mixture))
+        mixtures.check_shards(plan, shards)
+        return plan
+    if recipe.data.sources:
+        return mixtures.plan_of_epochs(shards, recipe.data.sources, recipe.seed)
+    return None
 
 
-def make_loader(
-    shards: Shards, *, sequence_tokens: int, seed: int, epochs: Mapping[str, float]
-) -> Loader:
-    """A training loader over shards, with a mixture if ``epochs`` names any source."""
-    loader = Loader(shards, sequence_tokens=sequence_tokens, seed=seed)
-    if not epochs:
-        return loader
-    documents = choose_documents(loader, epochs, seed)
-    return Loader(shards, sequence_tokens=sequence_tokens, seed=seed, documents=documents)
+def make_loader(recipe: Pretrain, shards: Shards, plan: Plan | None) -> Loader:
+    """The training loader of a run. An epoch of a plan ends with a whole step."""
+    read = None
+    if plan is not None:
+        read = mixtures.reading(plan, shards, multiple=recipe.batch_sequences)
+    return Loader(
+        shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed, mixture=read
+    )

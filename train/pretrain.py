@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from yanmo import manifest as manifests
 from yanmo import recipe as recipes
 from yanmo.errors import DataError
 from yanmo.files import atomic_folder, atomic_write, read_json, write_json
+from yanmo.mixture import write_plan
 from yanmo.progress import track
 from yanmo.shards import open_shards
 
@@ -20,15 +22,16 @@ from .distributed import join, pick_device, sharded
 from .folder import WEIGHTS, load_config, load_model
 from .journal import Journal, board_installed, read_journal
 from .loop import Trainer
-from .mixture import make_loader
+from .mixture import find_plan, make_loader
 from .model import parameter_count
 from .plateau import reached
 from .recipe import Pretrain
 from .run_report import report
-from .setup import HELDOUT, Run, fresh_config, prepare
+from .setup import HELDOUT, Run, fresh_config, position, prepare
 from .speed import flops_per_token
 
 SUMMARY = "summary.json"
+MIXTURE = "mixture.json"
 
 
 def pretrain(recipe: Pretrain, shards: Path, out: Path, *, quiet: bool = False) -> dict[str, Any]:
@@ -81,6 +84,8 @@ def _open(run: Run) -> Journal:
     run.out.mkdir(parents=True, exist_ok=True)
     with atomic_write(run.out / "recipe.toml", text=True) as stream:
         stream.write(recipes.dumps(run.recipe))
+    if run.plan is not None:
+        write_plan(run.out / MIXTURE, run.plan)
     how = run.recipe.run
     journal = Journal(run.out, step=run.progress.step, tensorboard=how.tensorboard)
     journal.write("start", run.progress.step, **describe(run))
@@ -89,7 +94,7 @@ def _open(run: Run) -> Journal:
 
 def describe(run: Run) -> dict[str, Any]:
     """How a run computes and how much it does, for the first line of its log."""
-    recipe, packing = run.recipe, run.loader.packing(0)
+    recipe = run.recipe
     return {
         "resumed_from": None if run.resumed_from is None else run.resumed_from.name,
         "device": str(run.world.device),
@@ -103,7 +108,7 @@ def describe(run: Run) -> dict[str, Any]:
         "total_steps": run.total_steps,
         "heldout": run.heldout is not None,
         **sizes(run.loader, recipe),
-        "padding": 1 - packing.fill,
+        "padding": run.loader.order.padding,
         "parameters": parameter_count(run.model.config)["total"],
     }
 
@@ -136,15 +141,33 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
         "skipped": progress.skipped,
         "stopped_early": progress.step < run.total_steps,
         "heldout": held,
+        "sources": sources_read(run),
         "parameters": counts["total"],
         "flops_per_token": flops_per_token(
             run.model.config, run.recipe.data.sequence_tokens
         ),
-        "padding": 1 - run.loader.packing(0).fill,
+        "padding": run.loader.order.padding,
         "device": str(run.world.device),
         "processes": run.world.size,
         "model": "model",
         **sizes(run.loader, run.recipe),
+    }  # fmt: skip
+
+
+def sources_read(run: Run) -> dict[str, dict[str, Any]]:
+    """Per source (or row of the mixture): tokens read so far, how many there are, epochs; and what
+    the plan says, in one pass."""
+    names, codes = run.loader.sources
+    lengths = np.diff(run.loader.shards.document_ends, prepend=0)
+    held = np.bincount(codes, lengths, len(names)).astype(np.int64).tolist()
+    planned = {} if run.plan is None else {e.name: e.budget for e in run.plan.entries}
+    read = run.progress.by_source
+    return {
+        name: {
+            "tokens": read.get(name, 0), "of": of, "epochs": read.get(name, 0) / max(of, 1),
+            "planned": planned.get(name, of),
+        }
+        for name, of in zip(names, held, strict=True)
     }  # fmt: skip
 
 
@@ -174,7 +197,7 @@ def export(run: Run) -> Path:
         for path in sorted(source.iterdir()):
             if path.is_file():
                 _link(path, folder / path.name)
-        write_json(folder / "yanmo" / "lineage.json", run.lineage)
+        write_json(folder / "yanmo" / "lineage.json", {**run.lineage, **position(run)})
     if run.recipe.lora.rank is not None:
         with atomic_folder(run.out / checkpoint.ADAPTER) as folder:
             for path in sorted((source / checkpoint.ADAPTER).iterdir()):
@@ -210,10 +233,7 @@ def dry_run(recipe: Pretrain, shards_folder: Path, out: Path) -> dict[str, Any]:
         Shape, sizes and steps of the run.
     """
     shards = open_shards(shards_folder, verify="fast")
-    loader = make_loader(
-        shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed,
-        epochs=recipe.data.sources,
-    )  # fmt: skip
+    loader = make_loader(recipe, shards, find_plan(recipe, shards))
     config = fresh_config(recipe, shards) if recipe.init is None else load_config(recipe.init)
     found = checkpoint.checkpoints(out)
     return {
@@ -223,7 +243,7 @@ def dry_run(recipe: Pretrain, shards_folder: Path, out: Path) -> dict[str, Any]:
         "steps_done": found[-1][0] if found else 0,
         "tokens": recipe.steps(loader.sequences) * recipe.data.batch_tokens,
         **sizes(loader, recipe),
-        "padding": 1 - loader.packing(0).fill,
+        "padding": loader.order.padding,
         "documents": shards.documents,
         "heldout": (shards_folder / HELDOUT).is_dir(),
         "flops": recipe.steps(loader.sequences)

@@ -49,6 +49,9 @@ class DataSettings:
     batch_tokens: int = setting(
         16_384, low=2, help="Targets in a global batch; a multiple of sequence_tokens."
     )
+    mixture: str | None = setting(
+        None, help="Plan of `yanmo curate mix`; an epoch is one pass of it. off: see sources."
+    )
     sources: dict[str, float] = dataclasses.field(
         default_factory=dict,
         metadata={"help": "Epochs of a source in one epoch of the run, e.g. en = 0.2 for replay."},
@@ -204,6 +207,9 @@ class Pretrain:
             if not epochs >= 0:
                 raise RecipeError("a source cannot be read less than never",
                                   where=f"data.sources.{name}", value=epochs)  # fmt: skip
+        if self.data.sources and self.data.mixture is not None:
+            raise RecipeError("a mixture plan and epochs of sources exclude each other",
+                              value="data.mixture, data.sources")  # fmt: skip
         if self.data.batch_tokens % self.data.sequence_tokens:
             raise RecipeError(
                 "data.batch_tokens is no multiple of data.sequence_tokens",
@@ -256,6 +262,7 @@ def model_config(settings: ModelSettings, *, vocab_size: int, max_tokens: int) -
 # What may differ between a run and its resumption: how long it is, how it is carried out, and what
 # to do about trouble.
 MAY_CHANGE: Final = ("tokens", "epochs", "run", "guard")
+MAY_MOVE: Final = ("data.mixture",)  # a path; that the plan is the same is in the lineage
 
 
 def check_same_run(before: Pretrain, now: Pretrain) -> None:
@@ -270,7 +277,10 @@ def check_same_run(before: Pretrain, now: Pretrain) -> None:
         if name in MAY_CHANGE or value == old[name]:
             continue
         if isinstance(value, dict):
-            changed += [f"{name}.{key}" for key in value if value[key] != old[name][key]]
+            changed += [
+                f"{name}.{key}" for key in value
+                if value[key] != old[name][key] and f"{name}.{key}" not in MAY_MOVE
+            ]  # fmt: skip
         else:
             changed.append(name)
     if changed:

@@ -23,6 +23,7 @@ def report(run: Path, summary: dict[str, Any], recipe: Pretrain) -> str:
     entries = read_journal(run)
     page = Page(f"Training run {run.name}", lead=_lead(summary))
     page.add_table(summary_table(summary))
+    _sources(page, summary)
     page.add_heading("Loss")
     _curves(page, entries)
     _heldout(page, summary)
@@ -67,6 +68,14 @@ def plan_table(plan: dict[str, Any]) -> Table:
     rows = [(f"{name} parameters", count) for name, count in plan["parameters"].items()]
     rows += [(name.replace("_", " "), v) for name, v in plan.items() if name != "parameters"]
     return Table("", ("what", "value"), rows)
+
+
+def _sources(page: Page, summary: dict[str, Any]) -> None:
+    rows = [(name, s["of"], s["planned"], s["tokens"], s["epochs"])
+            for name, s in summary["sources"].items()]  # fmt: skip
+    page.add_heading("Tokens by source")
+    columns = ("source", "in the shards", "planned for one pass", "read", "epochs")
+    page.add_table(Table("", columns, rows))
 
 
 def _curves(page: Page, entries: Sequence[dict[str, Any]]) -> None:

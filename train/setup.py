@@ -13,19 +13,21 @@ from yanmo import recipe as recipes
 from yanmo.errors import DataError, RecipeError
 from yanmo.files import sha256_file, sha256_json
 from yanmo.manifest import versions
+from yanmo.mixture import Plan
+from yanmo.order import shards_identity
+from yanmo.packing import order_key
 from yanmo.shards import TOKENIZER_FOLDER, Shards, open_shards
 
 from . import checkpoint
 from .config import ModelConfig
-from .data import Loader, shards_identity
+from .data import Loader
 from .distributed import World, spread
 from .folder import TOKENIZER_DEFINITIONS, load_config, load_model, weight_files
 from .heldout import heldout_loader
 from .lora import add_adapters, fill_adapter, freeze, merged, read_adapter
-from .mixture import make_loader
+from .mixture import find_plan, make_loader
 from .model import Llama, build
 from .optim import Optimizers
-from .packing import order_key
 from .recipe import Pretrain, check_same_run, model_config
 from .rows import joined, only_new_rows
 from .step import weight_dtype
@@ -43,6 +45,7 @@ class Progress:
         seconds: spent in steps, over all starts of the run.
         skipped: steps left out by the guard.
         watched: what the plateau rule looks at, one value an evaluation.
+        by_source: tokens read of each source, up to the last line of the log.
     """
 
     step: int = 0
@@ -50,6 +53,7 @@ class Progress:
     seconds: float = 0.0
     skipped: int = 0
     watched: list[float] = field(default_factory=list)
+    by_source: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Run:
         guard_window: see ``Guard``.
         tally: sums since the last line of the log, see ``Tally``.
         lineage: what the weights come from.
+        plan: the mixture that the loader follows, if there is one.
     """
 
     recipe: Pretrain
@@ -83,6 +88,7 @@ class Run:
     guard_window: list[float] = field(default_factory=list)
     tally: list[list[float]] | None = None
     resumed_from: Path | None = None
+    plan: Plan | None = None
 
     @property
     def tokenizer(self) -> Path:
@@ -106,11 +112,9 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
         check_same_run(recipes.load(Pretrain, out / "recipe.toml"), recipe)
     check = "full" if restored is None and recipe.data.verify == "full" and world.main else "fast"
     shards = open_shards(shards_folder, verify="full" if check == "full" else "fast")
-    loader = make_loader(
-        shards, sequence_tokens=recipe.data.sequence_tokens, seed=recipe.seed,
-        epochs=recipe.data.sources,
-    )  # fmt: skip
-    lineage = describe_lineage(recipe, shards)
+    plan = find_plan(recipe, shards)
+    loader = make_loader(recipe, shards, plan)
+    lineage = describe_lineage(recipe, shards, plan)
     if restored is not None:
         check_lineage(restored.state["lineage"], lineage, shards_folder)
     model = make_model(recipe, shards, None if restored is None else restored.folder)
@@ -121,7 +125,7 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
     optimizers = Optimizers(model.named_parameters(), recipe.optimizer)
     run = Run(
         recipe, out, world, loader, _heldout(recipe, shards), model, call,
-        optimizers, recipe.steps(loader.sequences), lineage,
+        optimizers, recipe.steps(loader.sequences), lineage, plan=plan,
     )  # fmt: skip
     if restored is not None:
         _restore(run, restored)
@@ -164,6 +168,10 @@ def check_lineage(before: dict[str, Any], now: dict[str, Any], shards: Path) -> 
             value=now["shards"]["identity"],
             fix=f"It was started with {before['shards']['identity']}.",
         )  # fmt: skip
+    old, new = (b.get("order", now["order"])["mixture"] for b in (before, now))
+    if old != new:
+        raise DataError("this is not the mixture that the run was started with", where=shards,
+                        value=new, fix=f"It was started with {old}.")  # fmt: skip
     old, new = (b and b["sha256"] for b in (before["init"], now["init"]))
     if old != new:
         raise DataError("the model that the run was started from has changed",
@@ -283,8 +291,11 @@ def _heldout(recipe: Pretrain, shards: Shards) -> Loader | None:
     )
 
 
-def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
-    """Where a model comes from: shards by content, the curation behind them, the start."""
+def describe_lineage(recipe: Pretrain, shards: Shards, plan: Plan | None) -> dict[str, Any]:
+    """Where a model comes from: shards by content, the curation behind them, the start.
+
+    With ``order`` and the number of sequences read, ``yanmo.order`` says which tokens those were.
+    """
     init = None
     if recipe.init is not None:
         files = [Path(recipe.init) / "config.json", *weight_files(Path(recipe.init))]
@@ -296,7 +307,21 @@ def describe_lineage(recipe: Pretrain, shards: Shards) -> dict[str, Any]:
             "tokenizer_sha256": shards.vocabulary.tokenizer_sha256,
             "recipe_sha256": shards.manifest.get("recipe_sha256"),
         },
+        "order": {
+            "seed": recipe.seed,
+            "sequence_tokens": recipe.data.sequence_tokens,
+            "batch_sequences": recipe.batch_sequences,
+            "mixture": None if plan is None else plan.sha256,
+        },
         "init": init,
         "recipe_sha256": sha256_json(decisive),
         "versions": versions(),
+    }
+
+
+def position(run: Run) -> dict[str, Any]:
+    """How far a run has read, for its checkpoints; with the lineage it says what was read."""
+    return {
+        "loader": {"sequences": run.progress.step * run.recipe.batch_sequences},
+        "mixture": None if run.plan is None else run.plan.table(),
     }

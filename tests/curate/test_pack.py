@@ -8,10 +8,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xxhash
 
-from yanmo.curate import pack
+from yanmo.curate import pack, shuffle
 from yanmo.curate.clusters import DUPLICATES_SCHEMA
-from yanmo.curate.pack import PackSettings, pack_folder, peek, where
+from yanmo.curate.look import peek, where
+from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pieces import with_boundaries, with_ids
 from yanmo.errors import DataError, UsageError
 from yanmo.shards import open_shards, verify
 
@@ -125,7 +128,7 @@ def test_same_bytes_for_any_workers_and_nothing_is_redone(tmp_path: Path, tokeni
             source, tokenizer=tokenizer, out=out, settings=settings, workers=workers, quiet=True
         )
         made.append(hashes(out))
-        assert result["fresh_tasks"] == result["tasks"] == 3
+        assert result["fresh_tasks"] == result["tasks"] == 9
     assert made[0] == made[1]
     again = pack_folder(source, tokenizer=tokenizer, out=out, settings=settings, quiet=True)
     assert again["fresh_tasks"] == 0
@@ -239,3 +242,44 @@ def test_nothing_to_pack_is_an_error(tmp_path: Path, tokenizer: Path) -> None:
     source = documents(tmp_path / "in", [])
     with pytest.raises(DataError, match="no documents to pack"):
         pack_folder(source, tokenizer=tokenizer, out=tmp_path / "out", settings=KEEP_ALL)
+
+
+def test_a_shuffle_depends_on_seed_and_ids_alone(
+    tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any cut into parts; several partitions; every document once."""
+    texts = [f"第{n}篇。" * (n % 5) for n in range(80)]
+    monkeypatch.setattr(shuffle, "PARTITION_TOKENS", 500)
+    made = []
+    for cut in (33, 60):
+        source = documents(tmp_path / f"in-{cut}", texts, cut=cut)
+        out = tmp_path / f"out-{cut}"
+        settings = PackSettings(holdout_fraction=0.2, max_part_tokens=300, shuffle=True)
+        result = pack_folder(source, tokenizer=tokenizer, out=out, settings=settings, quiet=True)
+        made.append({name: h for name, h in hashes(out).items() if not name.startswith("heldout")})
+        assert verify(out)["documents"] == result["documents"]
+    assert made[0] == made[1]
+    assert result["parts"] > 4
+    names = [name for path in sorted(out.glob("*.docs.parquet"))
+             for name in pq.read_table(path).column("id").to_pylist()]  # fmt: skip
+    keys = [xxhash.xxh3_64_intdigest(f"0\0{name}".encode()) for name in names]
+    assert keys == sorted(keys)
+    assert sorted([*texts_of(out), *texts_of(out / "heldout")]) == sorted(texts)
+    assert [texts[int(name[1:])] for name in names] == texts_of(out)
+    again = pack_folder(source, tokenizer=tokenizer, out=out, settings=settings, quiet=True)
+    assert again["documents"] == result["documents"]
+
+
+def test_peek_shows_a_source_and_where_tokens_end(tmp_path: Path, tokenizer: Path) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    documents(source, TEXTS, source=["a", "b", "a", "a", "b"])
+    pack_folder(source, tokenizer=tokenizer, out=out, settings=KEEP_ALL, quiet=True)
+    (row,) = peek(out, source="b", first=1, boundaries=True)
+    assert row["id"] == "d004"
+    assert [(p.text, len(p.ids)) for p in row["pieces"]] == [("末", 3), (EOS, 1)]
+    assert with_boundaries(row["pieces"]) == f"末⟨3⟩│{EOS}"
+    (row,) = peek(out, first=2, documents=1, max_tokens=3, boundaries=True)
+    assert with_boundaries(row["pieces"]) == "A│ │l"
+    assert with_ids(row["pieces"]).splitlines()[0].split() == ["'A'", "65", "A"]
+    with pytest.raises(UsageError, match=r"no such source.*'c'.*Known: a, b"):
+        peek(out, source="c")

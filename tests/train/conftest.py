@@ -93,6 +93,8 @@ def write_shards() -> Callable[..., Path]:
             for name, ids in zip(names, part, strict=True):
                 totals[name]["documents"] += 1
                 totals[name]["tokens"] += len(ids) + 1
+                totals[name]["bytes"] += 3 * len(ids)
+                totals[name]["chars"] += len(ids)
         write_manifest(folder, meaning, split=split, sources=totals, about={})
         return folder
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from yanmo.errors import DataError
+from yanmo.order import shards_identity
 from yanmo.shards import Shards, open_shards
-from yanmo.train.data import Batch, Loader, shards_identity
+from yanmo.train.data import Batch, Loader
 from yanmo.train.loss import IGNORED
 
 Make = Callable[..., Any]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.train.packing import order, order_key, pack, scramble
+from yanmo.packing import order, order_key, pack, scramble
 
 
 def _spans(lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
