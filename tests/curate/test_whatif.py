@@ -50,6 +50,7 @@ def test_whatif_says_what_a_run_would_do(
     real = run(tmp_path / "real", *moved)
     # Pages without text are dropped before anything is measured; they are in neither column.
     assert real["dropped"].pop("no_main_content") == 2
+    assert real["dropped"].pop("no_text_left") == 1
     assert said["after"] == {"kept": real["kept"], **real["dropped"]}
     assert said["chars_after"] == real["characters"]["kept"]
     before, after = outcomes(plain), outcomes(tmp_path / "real")
