@@ -25,6 +25,7 @@ from .inspect_command import inspect
 from .leak_command import overrides, prepared, question_options
 from .mix_command import mix
 from .plan_command import plan
+from .quality_command import quality as quality_group
 from .shards_commands import packing, peek
 from .whatif_command import report, whatif
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 def group() -> None:
     """Pages in; clean documents and token shards out."""
 
+
+group.add_command(quality_group)
 
 INPUTS_HELP = "Files, folders, patterns, URLs, or - for stdin."
 

@@ -20,7 +20,7 @@ from yanmo.errors import RecipeError
 from yanmo.recipe import from_table
 
 from .published_thresholds import PublishedThresholds
-from .signals import PUBLISHED, PUBLISHED_ZH, SIGNALS
+from .signals import EXTRA, PUBLISHED, PUBLISHED_ZH, SIGNALS
 from .thresholds import Rules, Thresholds
 
 VERDICTS_FILE: Final = "verdicts.parquet"
@@ -43,11 +43,13 @@ class Rule:
     signal: str
     at_least: bool
     """A ``min_`` rule: the value must be at least the threshold; else it must be at most that."""
+    missing: bool = False
+    """Fails documents without a value; there is no threshold."""
 
 
 def _signal_of(name: str) -> str:
     plain = name[4:]
-    known = {signal.name for signal in (*SIGNALS, *PUBLISHED)} | {"lang_score"}
+    known = {signal.name for signal in (*SIGNALS, *PUBLISHED, *EXTRA)} | {"lang_score"}
     return plain if plain in known else f"n_{plain}"
 
 
@@ -66,6 +68,8 @@ ALL_RULES: Final = (
     ),
 )
 """Those, and after them the ones that only published recipes have."""
+
+_PUBLISHED_RULES: Final = frozenset(field.name for field in fields(PublishedThresholds))
 
 VERDICTS: Final = pa.schema(
     [
@@ -119,9 +123,11 @@ def signal_columns(rules: Rules | None = None) -> list[str]:
     """The columns of the signal table that deciding needs.
 
     Args:
-        rules: with them, those of published recipes are named too, as far as they are in force.
+        rules: with them, those of published recipes and of added signals are named too, as far as
+            they are in force.
     """
     needed = {rule.signal for rule in RULES} - {"lang_score"} | {"latin_fraction"}
+    needed -= {signal.name for signal in EXTRA}
     if rules is not None:
         needed |= {rule.signal for rule in rules_in_force(rules)} - {"lang_score"}
     return ["id", "lang", "lang_score", "script", *sorted(needed)]
@@ -134,9 +140,14 @@ def asked_signals(rules: Rules) -> set[str]:
 
 
 def rules_in_force(rules: Rules) -> list[Rule]:
-    """The rules of ``ALL_RULES`` that have a threshold for some route, in order."""
+    """The rules of ``ALL_RULES`` with a threshold for some route, in order, then the extra ones."""
     named = set[str]().union(*(rules.in_force(route) for route in ROUTES))
-    return [rule for rule in ALL_RULES if rule.name in named]
+    found = {rule.name: rule for rule in ALL_RULES if rule.name in named}
+    for extra in rules.extra:
+        for name in extra.thresholds():
+            kind = name.removesuffix(f"_{extra.column}")
+            found[name] = Rule(name, extra.column, kind == "min", kind == "missing")
+    return list(found.values())
 
 
 def check_measured(rules: Rules, measured: Container[str]) -> None:
@@ -147,6 +158,9 @@ def check_measured(rules: Rules, measured: Container[str]) -> None:
     """
     for rule in rules_in_force(rules):
         if rule.signal not in measured:
+            if rule.name not in _PUBLISHED_RULES:
+                raise RecipeError(f"the rule {rule.name} asks for a signal that is not measured",
+                                  value=rule.signal)  # fmt: skip
             language = "zh" if rule.signal in {s.name for s in PUBLISHED_ZH} else "en"
             setting = f"published_{language}"
             if rule.signal in {s.name for s in SIGNALS}:
@@ -226,6 +240,9 @@ def decide(signals: pa.RecordBatch | pa.Table, rules: Rules) -> pa.RecordBatch:
         limits[row] = np.array(per_route)[route]
         # A comparison with NaN is false: a rule that is off, or a signal that is not known, passes.
         fails[row] = values[row] < limits[row] if rule.at_least else values[row] > limits[row]
+        if rule.missing:
+            fails[row] = np.isnan(values[row]) & ~np.isnan(limits[row])
+            limits[row] = np.nan
     return _verdicts(_flat(signals["id"]), route, names, _Judged(values, limits, fails))
 
 

@@ -26,6 +26,7 @@ from .balance import Balance
 from .budget import check_budget
 from .cluster_table import CLUSTERS_NAME, list_clusters
 from .discover import InputGroup
+from .extra_signals import account, add_signals
 from .index_steps import EarlierRuns, check_index
 from .intake import CACHE_NAME, find_inputs, inputs_read
 from .language import NO_MODEL
@@ -141,6 +142,7 @@ def run_steps(
     edited = edit_lines(progress, cleaned, settings)
     cleaned = list(edited.documents)
     measured = progress.run([_measure(d, settings) for d in cleaned])
+    measured = add_signals(progress, cleaned, measured, settings, identities)
     judged = judge(progress, cleaned, measured, settings, earlier)
     verified = verify_duplicates(progress, cleaned, judged.duplicates, settings)
     sizes = list_clusters(progress.run, cleaned, judged.duplicates, settings)
@@ -417,7 +419,7 @@ def write_run(
     inputs = inputs_read(steps.ingested)
     models_used = {path.path.name: path.identity for path in language_model()}
     counts = {"funnel": funnel, "seconds": progress.steps, "models": models_used,
-              **settings.rule_sources()}  # fmt: skip
+              **settings.rule_sources(), **account(steps.measured)}  # fmt: skip
     made = manifest.build("run", recipe=recipe.to_table(settings), inputs=inputs,
                           seed=settings.seed, counts=counts, parts=listed)  # fmt: skip
     manifest.write(out, made)

@@ -15,12 +15,15 @@ from .language import LanguageOptions
 from .lines import LineOptions
 from .normalize import NormalizeOptions
 from .options import ReadOptions
+from .perplexity import PerplexityOptions
 from .pii import PiiOptions
 from .published_thresholds import PublishedThresholds
+from .quality import QualityOptions
 from .signals import Measure
 from .site_lines import SiteOptions
 from .span_options import SpanOptions
 from .thresholds import Rules
+from .user_signals import UserSignals
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,13 @@ class CurateRecipe:
     lines: LineOptions = field(default_factory=LineOptions)
     site: SiteOptions = field(default_factory=SiteOptions)
     measure: Measure = field(default_factory=Measure)
+    quality: QualityOptions = field(default_factory=QualityOptions)
+    perplexity: tuple[PerplexityOptions, ...] = setting(
+        (), help="[[perplexity]] tables instead of this line: model, language, head, middle"
+    )
+    signals: tuple[UserSignals, ...] = setting(
+        (), help="[[signals]] tables instead of this line: path, key, columns"
+    )
     rules: Rules = field(default_factory=Rules)
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     spans: SpanOptions = field(default_factory=SpanOptions)
@@ -143,10 +153,14 @@ class CurateRecipe:
 
     def __post_init__(self) -> None:
         """Refuse rules whose signals are not measured."""
+        from .extra_signals import added, check_added
+
+        check_added(self)
         if self.decide and self.rules.published != PublishedThresholds():
             from .decide import check_measured
 
             measured = {s.name for s in self.active_measure().signals()} | {"lang_score"}
+            measured |= set(added(self))
             check_measured(self.rules, measured)
 
     def active_measure(self) -> Measure:

@@ -186,6 +186,16 @@ SIGNALS: Final[tuple[Signal, ...]] = (
     _ratio("mojibake_fraction", "U+FFFD and those signatures over characters", "yanmo"),
 )
 
+EXTRA: Final[tuple[Signal, ...]] = (
+    _ratio("quality", "calibrated probability that the model of [quality] gives", "DCLM"),
+    _ratio("quality_percentile", "percentile of its score", "DCLM"),
+    _ratio("perplexity", "perplexity per word by the model of [[perplexity]]", "CCNet"),
+    _ratio("perplexity_per_char", "the same per character", "yanmo"),
+    _ratio("perplexity_bucket", "0 head, 1 middle, 2 tail", "CCNet"),
+    _ratio("unknown_word_fraction", "words that its vocabulary has not", "yanmo"),
+)
+"""Measured where the recipe names a model."""
+
 _DATATROVE: Final = "datatrove 0.10.1"
 _NEO: Final = "MAP-NEO"
 _CWT: Final = "ChineseWebText"

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from yanmo.recipe import setting
 
+from .extra_rules import ExtraRule
 from .published_thresholds import PublishedThresholds
 
 GOPHER: Final = "MassiveText (Gopher), appendix A"
@@ -100,6 +101,15 @@ class Thresholds:
     max_javascript: Count = _number(None, "C4 0, by which it removes the line", "'javascript'")
     max_policy_phrases: Count = _number(
         None, "C4 0, by which it removes the line", "'privacy policy', 'uses cookies', …"
+    )
+    min_quality: Ratio = _share(None, "DCLM keeps the best tenth", "probability of [quality]")
+    min_quality_percentile: Ratio = setting(
+        None, low=0, high=100, source="DCLM 90", help="percentile of the score of [quality]"
+    )
+    min_perplexity: Ratio = _number(None, OWN, "perplexity per word; low is repetitive")
+    max_perplexity: Ratio = _number(None, "CCNet, by language", "perplexity per word")
+    max_perplexity_bucket: Ratio = setting(
+        None, low=0, high=2, source="CCNet", help="0 keeps the head, 1 also the middle"
     )
 
 
@@ -202,6 +212,9 @@ class Rules:
     ja: CharacterThresholds = field(default_factory=CharacterThresholds)
     default: Thresholds = field(default_factory=Thresholds)
     published: PublishedThresholds = field(default_factory=PublishedThresholds)
+    extra: tuple[ExtraRule, ...] = setting(
+        (), help="[[rules.extra]] tables instead of this line: column, min, max, missing, routes"
+    )
 
     def in_force(self, route: str) -> dict[str, tuple[float, str]]:
         """The rules that judge documents of a route.
@@ -227,4 +240,7 @@ class Rules:
             value = getattr(self.published, one.name)
             if value is not None:
                 found[one.name] = (float(value), str(one.metadata["source"]))
+        for rule in self.extra:
+            if not rule.routes or route in rule.routes:
+                found |= {k: (v, "set in the recipe") for k, v in rule.thresholds().items()}
         return found

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from yanmo.curate.decide import RULES, VERDICTS, decide, decide_part, signal_columns
 from yanmo.curate.measure import measure, schema
-from yanmo.curate.signals import SIGNALS
+from yanmo.curate.signals import EXTRA, SIGNALS
 from yanmo.curate.thresholds import (
     CharacterThresholds,
     ChineseThresholds,
@@ -54,7 +54,7 @@ def signals_of(
 
 def made_up(rows: list[dict[str, Any]]) -> pa.RecordBatch:
     """A signal table with the given values and zero elsewhere."""
-    blank: dict[str, Any] = {s.name: 0 if s.kind == "count" else 0.0 for s in SIGNALS}
+    blank: dict[str, Any] = {s.name: 0 if s.kind == "count" else 0.0 for s in (*SIGNALS, *EXTRA)}
     blank |= {
         "lang": "zh",
         "lang_score": None,
@@ -63,7 +63,8 @@ def made_up(rows: list[dict[str, Any]]) -> pa.RecordBatch:
         "text_hash_lo": 0,
     }
     full = [blank | {"id": str(i)} | row for i, row in enumerate(rows)]
-    return pa.RecordBatch.from_pylist(full, schema=schema())
+    added = [(signal.name, pa.float64()) for signal in EXTRA]
+    return pa.RecordBatch.from_pylist(full, schema=pa.schema([*schema(), *added]))
 
 
 def with_zh(**thresholds: Any) -> Rules:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from yanmo.curate.decide import ROUTES, RULES
-from yanmo.curate.signals import SIGNALS
+from yanmo.curate.signals import EXTRA, SIGNALS
 from yanmo.curate.thresholds import ChineseThresholds, Rules, Thresholds
 from yanmo.errors import RecipeError
 from yanmo.recipe import dumps, from_table, load, to_table
@@ -20,7 +20,7 @@ def test_every_threshold_says_where_it_is_from() -> None:
 
 
 def test_every_rule_has_a_signal_and_every_default_is_in_range() -> None:
-    known = {signal.name for signal in SIGNALS} | {"lang_score"}
+    known = {signal.name for signal in (*SIGNALS, *EXTRA)} | {"lang_score"}
     assert {rule.signal for rule in RULES} <= known
     assert from_table(Rules, to_table(Rules()), where="defaults") == Rules()
 
