@@ -14,10 +14,10 @@ from .utf8 import Bounds, Bytes, kernel
 TYPES: Final = (
     "email", "ip", "mobile", "landline", "id_card", "bank_card", "plate", "wechat", "qq",
 )  # fmt: skip
-"""What is found; the type of a mark is a place in this list, or one of the three that follow."""
+"""What is found; the type of a mark is a place in this list, or ``URL``."""
 EMAIL, IP, MOBILE, LANDLINE, ID, CARD, PLATE, WECHAT, QQ = range(len(TYPES))
 FOUND: Final = len(TYPES)
-URL, CUE_QQ, CUE_WECHAT = FOUND, FOUND + 1, FOUND + 2
+URL: Final = FOUND
 
 Marks = npt.NDArray[np.int64]
 """int64 ``[M, 4]``: document, first byte, byte after the last (both in the buffer), type."""
@@ -33,10 +33,10 @@ def packed(*words: str) -> tuple[int, ...]:
 
 
 _WIDE_AT, _WIDE_COLON, _SCHEME = packed("＠", "：", "://")
-_EDITION, _ROOT = packed(*"版本")
+_EDITION, _ROOT, _NUMBER = packed(*"版本号")
 _VERSIONS: Final = packed("version", "ver", "release", "v")
 _FILES: Final = packed("png", "jpg", "jpeg", "gif", "webp", "svg", "css", "js", "html")
-(_WWW,) = packed("www")
+_WWW, _IP_CUE = packed("www", "ip")
 
 
 def starts() -> Bytes:
@@ -102,6 +102,18 @@ def _word_start(buffer: Bytes, start: int, i: int) -> bool:
     if _is_word(buffer[i - 1]):
         return False
     return i - 3 < start or not _is_wide_digit(buffer, i - 3, i)
+
+
+@kernel
+def _address_start(buffer: Bytes, start: int, i: int) -> bool:
+    """Whether an IP can begin here: at the start of a word, or after ``IP``."""
+    if _word_start(buffer, start, i):
+        return True
+    return (
+        i - 2 >= start
+        and _letters(buffer, i - 2, i) == _IP_CUE
+        and _word_start(buffer, start, i - 2)
+    )
 
 
 @kernel
@@ -174,6 +186,9 @@ def _after_version(buffer: Bytes, start: int, i: int) -> bool:
         i -= 1
     if i - 3 >= start and _three(buffer, i - 3, i) == _WIDE_COLON:
         i -= 3
+    if i - 6 >= start and _three(buffer, i - 3, i) == _NUMBER:  # 版本号
+        i -= 3
+        return _three(buffer, i - 3, i) in (_EDITION, _ROOT)
     if i - 3 >= start and _three(buffer, i - 3, i) in (_EDITION, _ROOT):
         return True
     first = i
@@ -307,7 +322,7 @@ def find_addresses(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # no
             begin, stop, kind = i, 0, 0
             if what == _DIGIT:
                 kind = IP
-                if i + 6 < end and _word_start(buffer, start, i):
+                if i + 6 < end and _address_start(buffer, start, i):
                     if buffer[i + 4] == 0x3A and buffer[i] in (0x32, 0x33):
                         stop = _ipv6(buffer, start, i, end)
                     elif 0x2E in (buffer[i + 1], buffer[i + 2], buffer[i + 3]):

@@ -1,26 +1,33 @@
-"""The kernel of cues and plates: accounts after 微信 or QQ, licence plates; in one pass.
+"""The kernel of cues and plates: accounts, licence plates, landlines that are announced.
 
-A cue such as ``QQ：`` before digits is marked for :mod:`yanmo.curate.pii_numbers`. Kernels call
-only kernels of their own file, so small ones stand here as they do in ``pii_addresses``.
+Brackets around its area code announce a landline, or a word such as 电话. Kernels call only kernels
+of their own file, so small ones stand here as they do in ``pii_addresses``.
 """
 
 from typing import Final
 
 import numpy as np
 
-from .pii_addresses import CUE_QQ, CUE_WECHAT, PLATE, WECHAT, Marks, packed
+from .pii_addresses import LANDLINE, PLATE, QQ, WECHAT, Marks, packed
 from .utf8 import Bounds, Bytes, kernel
 
-_CAPITAL, _CUE_LETTER, _CUE_LEAD, _CUE = range(1, 5)
+_CAPITAL, _CUE_LETTER, _CUE_LEAD, _CUE, _ZERO, _WIDE = range(1, 7)
 _SECOND: Final = (0x71, 0x78, 0x65)  # the letter after q, v, w in qq, vx, wx, we…
 _WIDE_COLON, _BULLET = packed("：", "•")
 _NUMBER_WORDS: Final = packed(*"号码账帐同")
 _LINK_WORDS: Final = packed(*"是为")
+_CLERK: Final = packed(*"客服")
 _WEI, _XIN, _KOU = packed(*"微信扣")
 _PROVINCES: Final = packed(*"京津冀晋蒙辽吉黑沪苏浙皖闽赣鲁豫鄂湘粤桂琼渝川贵云藏陕甘青宁新")
 _LAST_OF_PLATE: Final = packed(*"挂学警港澳")
 _LATIN_CUES: Final = packed("vx", "wx", "wechat", "weixin")
-_QQ_CUE, _V = packed("qq", "v")
+# What ends before a telephone number: 电话, 传真, 座机, 热线; Tel, phone, fax.
+_CALLS: Final = packed(*"话真机线")
+_LATIN_CALLS: Final = packed("tel", "phone", "fax")
+_OPENING, _CLOSING, _WIDE_ZERO = packed("（", "）", "０")
+_CURRENCY_UNITS, _SPACED_UNITS = packed(*"元万亿"), packed(*"元亿")
+_LONGEST_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
+_QQ_CUE, _V, _ID, _WXID = packed("qq", "v", "id", "wxid")
 
 
 def cue_starts() -> Bytes:
@@ -30,6 +37,8 @@ def cue_starts() -> Bytes:
     for character in "QqVvWw":
         table[ord(character)] = _CUE_LETTER
     table[[0xE5, 0xE6]] = _CUE_LEAD  # of 微 and 扣
+    table[ord("0")] = _ZERO
+    table[0xEF] = _WIDE  # ０
     return table
 
 
@@ -63,6 +72,123 @@ def _is_wide_digit(buffer: Bytes, i: int, end: int) -> bool:
 
 
 @kernel
+def _digit(buffer: Bytes, i: int, end: int) -> tuple[int, int]:
+    """Value and bytes of the digit at a place; no bytes where there is none."""
+    if i >= end:
+        return 0, 0
+    if 0x30 <= buffer[i] <= 0x39:
+        return buffer[i] - 0x30, 1
+    if buffer[i] == 0xEF:
+        three = _three(buffer, i, end)
+        if 0xEFBC90 <= three <= 0xEFBC99:
+            return three - 0xEFBC90, 3
+    return 0, 0
+
+
+@kernel
+def _is_local(byte: int) -> bool:
+    """Of the local part of an address: letters, digits, ``._%+-``."""
+    return _is_word(byte) or byte in (0x2E, 0x25, 0x2B, 0x2D)
+
+
+@kernel
+def _free_right(buffer: Bytes, i: int, end: int) -> bool:
+    """Whether something can end before this place."""
+    if i >= end:
+        return True
+    byte = buffer[i]
+    if _is_word(byte) or _digit(buffer, i, end)[1]:
+        return False
+    if byte in (0x2D, 0x2E) and _digit(buffer, i + 1, end)[1]:
+        return False
+    if byte == 0x2E and i + 1 < end and 0x61 <= buffer[i + 1] <= 0x7A:  # 13.html
+        return False
+    if byte == 0x25 or _three(buffer, i, end) in _CURRENCY_UNITS:  # %
+        return False
+    spaced = byte == 0x20 and i + 1 < end  # 万 after a space may be a family name
+    if spaced and (buffer[i + 1] == 0x25 or _three(buffer, i + 1, end) in _SPACED_UNITS):
+        return False
+    last = min(end, i + _LONGEST_LOCAL)
+    while i < last and _is_local(buffer[i]):
+        i += 1
+    return i >= end or buffer[i] != 0x40  # 13-a@b.com
+
+
+@kernel
+def _run(buffer: Bytes, i: int, end: int) -> tuple[int, int, int, int]:
+    """Digits from a place on: how many, where they end, the first, the first three as a number."""
+    count = first = head = 0
+    value, size = _digit(buffer, i, end)
+    while size:
+        first = value if count == 0 else first
+        head = head * 10 + value if count < 3 else head
+        count += 1
+        i += size
+        value, size = _digit(buffer, i, end)
+    return count, i, first, head
+
+
+@kernel
+def _account(buffer: Bytes, i: int, end: int) -> int:
+    """Where an account of five to eleven digits ends; 0 if there is none."""
+    count, stop, first, _ = _run(buffer, i, end)
+    return stop if first and 5 <= count <= 11 and _free_right(buffer, stop, end) else 0
+
+
+@kernel
+def _called(buffer: Bytes, start: int, i: int) -> bool:
+    """Whether 电话, ``Tel`` or the like stands before."""
+    if i > start and _is_word(buffer[i - 1]):
+        return False
+    while i > start and buffer[i - 1] in (0x20, 0x3A, 0x2E):
+        i -= 1
+    if i - 3 >= start and _three(buffer, i - 3, i) == _WIDE_COLON:
+        i -= 3
+    if i - 3 >= start and _three(buffer, i - 3, i) in _CALLS:
+        return True
+    first = i
+    while first > start and i - first < 6 and _is_letter(buffer[first - 1]):
+        first -= 1
+    return _letters(buffer, first, i) in _LATIN_CALLS
+
+
+@kernel
+def _landline(buffer: Bytes, start: int, i: int, end: int) -> tuple[int, int]:
+    """Begin and end of an announced landline whose area code has its 0 at ``i``; end 0 if none."""
+    if i > start and (_is_digit(buffer[i - 1]) or _is_wide_digit(buffer, max(start, i - 3), i)):
+        return 0, 0
+    count, stop, _, head = _run(buffer, i, end)
+    if head < 10 or (head < 20 and head != 10):
+        return 0, 0
+    length = 3 if head < 30 else 4
+    if count > length:
+        local = i
+        for _ in range(length):
+            local += _digit(buffer, local, end)[1]
+        good = count - length == 8 or (count - length == 7 and length == 4)
+        good = good and _digit(buffer, local, end)[0] > 1 and _called(buffer, start, i)
+        return i, stop if good and _free_right(buffer, stop, end) else 0
+    begin = i
+    if i > start and buffer[i - 1] == 0x28:
+        begin = i - 1
+    elif i - 3 >= start and _three(buffer, i - 3, i) == _OPENING:
+        begin = i - 3
+    if begin == i or count != length:
+        return 0, 0
+    if stop < end and buffer[stop] == 0x29:
+        stop += 1
+    elif _three(buffer, stop, end) == _CLOSING:
+        stop += 3
+    else:
+        return 0, 0
+    if stop < end and buffer[stop] in (0x20, 0x2D):
+        stop += 1
+    count, stop, first, _ = _run(buffer, stop, end)
+    good = 7 <= count <= 8 and first > 1 and _free_right(buffer, stop, end)
+    return begin, stop if good else 0
+
+
+@kernel
 def _letters(buffer: Bytes, i: int, end: int) -> int:
     """The letters from a place on as a number, case ignored; -1 if there are more than eight."""
     word = 0
@@ -88,19 +214,19 @@ def _cue(buffer: Bytes, start: int, i: int, end: int) -> tuple[int, int]:
     three = _three(buffer, i, end)
     if three in (_WEI, _KOU):
         if three == _WEI and _three(buffer, i + 3, end) == _XIN:
-            return i + 6, CUE_WECHAT
-        return (i + 6, CUE_QQ) if _three(buffer, i + 3, end) == _KOU else (0, 0)
+            return i + 6, WECHAT
+        return (i + 6, QQ) if _three(buffer, i + 3, end) == _KOU else (0, 0)
     if buffer[i] >= 0x80 or not _word_start(buffer, start, i):
         return 0, 0
     word, size = _letters(buffer, i, end), 0
     while i + size < end and _is_letter(buffer[i + size]):
         size += 1
     if word == _QQ_CUE:
-        return i + size, CUE_QQ
+        return i + size, QQ
     if word in _LATIN_CUES:
-        return i + size, CUE_WECHAT
+        return i + size, WECHAT
     if word == _V and _three(buffer, i + 1, end) == _XIN:
-        return i + 4, CUE_WECHAT
+        return i + 4, WECHAT
     return 0, 0
 
 
@@ -108,23 +234,28 @@ def _cue(buffer: Bytes, start: int, i: int, end: int) -> tuple[int, int]:
 def _wechat(buffer: Bytes, i: int, end: int, latin: bool, announced: int) -> int:
     """Where an account that begins with a letter ends; 0 if there is none.
 
-    Six to twenty letters, digits, ``_`` and ``-``. Letters alone are one only after a Chinese cue
-    and, but for 微信号, if no second word follows (``微信：Tencent Holdings``).
+    Six to twenty letters, digits, ``_`` and ``-``. Letters alone are one only after 微信号 or
+    ``WeChat ID``, or after a Chinese cue and a colon if no second word follows (``微信：Tencent
+    Holdings``). What nothing announces has three digits or begins with ``wxid_`` (微信 iPhone15).
 
     Source: the WeChat help centre.
     """
-    first, letters = i, 0
+    first, letters, digits = i, 0, 0
     if not _is_letter(buffer[i]):
         return 0
     while i < end and (_is_word(buffer[i]) or buffer[i] == 0x2D):
         letters += _is_letter(buffer[i])
+        digits += _is_digit(buffer[i])
         i += 1
     if not 6 <= i - first <= 20 or not _is_word(buffer[i - 1]):
         return 0
     if letters == i - first:
         phrase = announced < 2 and i + 1 < end and buffer[i] == 0x20 and _is_letter(buffer[i + 1])
-        if latin or phrase or _letters(buffer, first, i) in _LATIN_CUES:
+        if (latin and announced < 2) or phrase or _letters(buffer, first, i) in _LATIN_CUES:
             return 0
+    wxid = _letters(buffer, first, i) == _WXID and buffer[first + 4] == 0x5F
+    if not (announced or digits > 2 or wxid):
+        return 0
     if i < end and (buffer[i] == 0x40 or _is_wide_digit(buffer, i, end)):
         return 0
     return 0 if i + 1 < end and buffer[i] == 0x2E and _is_word(buffer[i + 1]) else i
@@ -132,25 +263,33 @@ def _wechat(buffer: Bytes, i: int, end: int, latin: bool, announced: int) -> int
 
 @kernel
 def _after_cue(buffer: Bytes, i: int, end: int, kind: int, latin: bool) -> tuple[int, int, int]:
-    """The mark that a cue leaves: an account with letters, or where digits begin; end 0 if none.
+    """The mark that a cue leaves: an account; end 0 if there is none.
 
-    ``:``, ``=`` and 号 announce an account; only an announced one may have letters.
+    ``:``, ``=``, 号 and ``ID`` announce an account. After 客服 only digits that are announced count
+    (微信客服95017 is a hot line).
     """
-    announced = 0
+    announced, clerk = 0, False
     for _ in range(6):
         three = _three(buffer, i, end)
         if three == _WIDE_COLON or (i < end and buffer[i] in (0x3A, 0x3D)):
             announced = max(announced, 1)
         elif three in _NUMBER_WORDS:
             announced = 2
+        elif three in _CLERK:
+            clerk = True
+        elif _letters(buffer, i, end) == _ID and not (
+            i + 2 < end and (_is_word(buffer[i + 2]) or buffer[i + 2] == 0x2D)
+        ):
+            announced = 2
+            i += 1
         elif not (three in _LINK_WORDS or (i < end and buffer[i] == 0x20)):
             break
         i += 1 if buffer[i] < 0x80 else 3
     if i >= end:
         return 0, 0, 0
     if _is_digit(buffer[i]) or _is_wide_digit(buffer, i, end):
-        return i, i, kind
-    if announced and kind == CUE_WECHAT:
+        return (i, _account(buffer, i, end), kind) if announced or not clerk else (0, 0, 0)
+    if kind == WECHAT and (announced or not clerk):
         return i, _wechat(buffer, i, end, latin, announced), WECHAT
     return 0, 0, 0
 
@@ -188,7 +327,7 @@ def _plate(buffer: Bytes, start: int, i: int, end: int) -> int:
 
 @kernel
 def find_cues(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # noqa: C901
-    """Find plates, accounts with letters, and cues before digits.
+    """Find plates, accounts and announced landlines.
 
     Args:
         buffer: UTF-8 bytes, uint8.
@@ -196,7 +335,7 @@ def find_cues(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # noqa: C
         table: :func:`cue_starts`.
 
     Returns:
-        In order, without overlaps; a cue is an empty mark where its digits begin.
+        In order, without overlaps.
     """
     out = np.empty((64, 4), np.int64)
     n = 0
@@ -211,7 +350,13 @@ def find_cues(buffer: Bytes, offsets: Bounds, table: Bytes) -> Marks:  # noqa: C
             what = table[buffer[i]]
             begin, stop, kind = i, 0, 0
             following = buffer[i + 1] if i + 1 < end else 0
-            if what == _CUE_LEAD:  # two hanzi of five begin so; look at the second byte first
+            if what >= _ZERO:
+                if what == _ZERO or _three(buffer, i, end) == _WIDE_ZERO:
+                    (begin, stop), kind = _landline(buffer, start, i, end), LANDLINE
+                    stop = stop if begin >= floor else 0
+                elif i + 2 < end:
+                    i += 2
+            elif what == _CUE_LEAD:  # two hanzi of five begin so; look at the second byte first
                 if following in (0xBE, 0x89):
                     what = _CUE
             else:

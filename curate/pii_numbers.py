@@ -1,11 +1,11 @@
-"""The kernel of numbers: telephones, resident IDs, bank cards, accounts after a cue; in one pass.
+"""The kernel of numbers: telephones, resident IDs, bank cards; in one pass.
 
 It looks closer at every run of digits between the marks of ``pii_addresses`` and ``pii_cues``.
 Digits may be full-width; of two candidates the one that starts first wins.
 
 A number is left alone where it is a piece of something longer: next to letters or digits, joined to
 digits by ``-`` or ``.``, in a path or a web address, in the local part of an e-mail, after a sign
-of currency, before 元, 万, 亿 or ``%``.
+of currency, before 元, 万, 亿 or ``%`` (all but 万 also with a space between).
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .pii_addresses import CARD, CUE_QQ, FOUND, ID, LANDLINE, MOBILE, QQ, WECHAT, Marks, packed
+from .pii_addresses import CARD, FOUND, ID, LANDLINE, MOBILE, Marks, packed
 from .utf8 import Bounds, Bytes, kernel
 
 _MAX_DIGITS: Final = 32
@@ -21,7 +21,7 @@ _MAX_GROUPS: Final = 6
 _LONGEST_LOCAL: Final = 64  # RFC 5321, 4.5.3.1.1
 _CURRENCY: Final = packed("￥", "€")
 _UNITS: Final = packed("元", "万", "亿")
-_OPENING, _CLOSING = packed("（", "）")
+_SPACED_UNITS: Final = packed("元", "亿")
 
 
 @kernel
@@ -93,13 +93,16 @@ def _free_right(buffer: Bytes, i: int, end: int) -> bool:
     if i >= end:
         return True
     byte = buffer[i]
-    if _is_word(byte) or byte == 0x25 or _digit(buffer, i, end)[1]:  # %
+    if _is_word(byte) or _digit(buffer, i, end)[1]:
         return False
     if byte in (0x2D, 0x2E) and _digit(buffer, i + 1, end)[1]:
         return False
     if byte == 0x2E and i + 1 < end and 0x61 <= buffer[i + 1] <= 0x7A:  # 13.html
         return False
-    if _three(buffer, i, end) in _UNITS:
+    if byte == 0x25 or _three(buffer, i, end) in _UNITS:  # %
+        return False
+    spaced = byte == 0x20 and i + 1 < end  # 万 after a space may be a family name
+    if spaced and (buffer[i + 1] == 0x25 or _three(buffer, i + 1, end) in _SPACED_UNITS):
         return False
     last = min(end, i + _LONGEST_LOCAL)
     while i < last and _is_local(buffer[i]):
@@ -247,13 +250,14 @@ def _card_end(
 
 
 @kernel
-def _phone(
+def _phone(  # noqa: C901
     buffer: Bytes, end: int, number: Bytes, groups: npt.NDArray[np.int64], count: int, plus: bool
 ) -> tuple[int, int]:
     """Type and end of a telephone number; end 0 if it is none.
 
-    Source: the numbering plan of the mainland: mobile 1[3-9] and nine digits; areas 10 and 2x with
-    two, all others with three digits, after a 0 or +86; local numbers of seven or eight digits.
+    Source: the numbering plan of the mainland: mobile 1[3-9] and nine digits, plain also after
+    a 0; areas 10 and 2x with two, all others with three digits, after a 0 or +86; local numbers of
+    seven or eight digits, eight also in fours.
     """
     first = at = 0  # group and digit after +86, 0086, 86
     skip = 4 if number[0] == 0 and number[1] == 0 else 2
@@ -263,6 +267,8 @@ def _phone(
     glued = country and groups[0, 0] == skip + 11
     if glued:
         at = skip
+    elif number[0] == 0 and groups[0, 0] == 12 and not plus:  # 013800138000, from another town
+        glued, at = True, 1
     if plus and not (glued or first):
         return 0, 0
     if first < count:
@@ -279,41 +285,16 @@ def _phone(
     length = 2 if lead == 1 or lead == 2 else 3
     if lead == 0 or (lead == 1 and number[area + 1] != 0):
         return 0, 0
-    if groups[0, first] != length + (not abroad) or not 7 <= groups[0, first + 1] <= 8:
-        return 0, 0
-    if number[at + groups[0, first]] < 2:
-        return 0, 0
     k = first + 1
+    if groups[0, first] != length + (not abroad) or number[at + groups[0, first]] < 2:
+        return 0, 0
+    if groups[0, k] == 4 and k + 1 < count and groups[0, k + 1] == 4:  # 6795 6674
+        k += 1
+    elif not 7 <= groups[0, k] <= 8:
+        return 0, 0
     if k + 1 < count and groups[2, k + 1] == 0x2D and groups[0, k + 1] <= 5:  # an extension
         k += 1
     return LANDLINE, groups[1, k] if _free_right(buffer, groups[1, k], end) else 0
-
-
-@kernel
-def _bracketed_area(
-    buffer: Bytes, i: int, end: int, number: Bytes, groups: npt.NDArray[np.int64]
-) -> int:
-    """Where ``(010) 88886666`` ends; 0 if it is none. ``i`` is the bracket."""
-    i += 1 if buffer[i] == 0x28 else 3
-    count = _read_groups(buffer, i, end, number, groups)
-    length, stop = groups[0, 0], groups[1, 0]
-    if count == 0 or number[0] != 0 or number[1] == 0:
-        return 0
-    if length != (3 if number[1] < 3 else 4) or (number[1] == 1 and number[2] != 0):
-        return 0
-    if stop < end and buffer[stop] == 0x29:
-        stop += 1
-    elif _three(buffer, stop, end) == _CLOSING:
-        stop += 3
-    else:
-        return 0
-    if stop < end and buffer[stop] in (0x20, 0x2D):
-        stop += 1
-    count = _read_groups(buffer, stop, end, number, groups)
-    if count == 0 or not 7 <= groups[0, 0] <= 8 or number[0] < 2:
-        return 0
-    stop = groups[1, 0]
-    return stop if _free_right(buffer, stop, end) else 0
 
 
 @kernel
@@ -321,9 +302,8 @@ def _goes_on(buffer: Bytes, i: int, end: int) -> bool:
     """Whether a short run of digits that ends here may be the first group of a number."""
     if i + 1 >= end:
         return False
-    if buffer[i] in (0x20, 0x2D):
-        return buffer[i + 1] in range(0x30, 0x3A) or buffer[i + 1] == 0xEF
-    return buffer[i] in (0x29, 0xEF)  # a closing bracket
+    digit = 0x30 <= buffer[i + 1] <= 0x39 or buffer[i + 1] == 0xEF
+    return buffer[i] in (0x20, 0x2D) and digit
 
 
 @kernel
@@ -331,15 +311,6 @@ def _number_at(
     buffer: Bytes, start: int, i: int, end: int, number: Bytes, groups: npt.NDArray[np.int64]
 ) -> tuple[int, int, int]:
     """Type, begin and end of the number that the run of digits at ``i`` starts; end 0 if none."""
-    begin = i
-    if i > start and buffer[i - 1] == 0x28:
-        begin = i - 1
-    elif i - 3 >= start and _three(buffer, i - 3, i) == _OPENING:
-        begin = i - 3
-    if begin < i:
-        stop = _bracketed_area(buffer, begin, end, number, groups)
-        if stop:
-            return LANDLINE, begin, stop
     begin = i
     count = _read_groups(buffer, i, end, number, groups)
     plus = i > start and buffer[i - 1] == 0x2B
@@ -365,7 +336,7 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
         buffer: UTF-8 bytes, uint8.
         offsets: byte offsets of the documents, int64 ``[D + 1]``.
         digits: bool-like uint8 ``[256]``: which bytes begin a digit.
-        marks: addresses and cues, in order.
+        marks: addresses and what cues announce, in order.
 
     Returns:
         All that was found, in order.
@@ -390,13 +361,6 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
                     if kind < FOUND:
                         out[n] = marks[m - 1]
                         n += 1
-                    elif kind >= CUE_QQ:
-                        account = _account(buffer, i, end)
-                        if account:
-                            out[n, 0], out[n, 1], out[n, 2] = document, i, account
-                            out[n, 3] = QQ if kind == CUE_QQ else WECHAT
-                            n += 1
-                            i = account
                     floor = i
                     continue
             while i < stop and not digits[buffer[i]]:
@@ -425,15 +389,3 @@ def find_numbers(buffer: Bytes, offsets: Bounds, digits: Bytes, marks: Marks) ->
             else:
                 i = run
     return out[:n]
-
-
-@kernel
-def _account(buffer: Bytes, i: int, end: int) -> int:
-    """Where an account of five to eleven digits ends; 0 if there is none."""
-    first, size = _digit(buffer, i, end)
-    count = 0
-    while size:
-        count += 1
-        i += size
-        size = _digit(buffer, i, end)[1]
-    return i if first and 5 <= count <= 11 and _free_right(buffer, i, end) else 0

@@ -13,14 +13,15 @@ FREE_LEFT = re.compile(
     rf"(?<![{WORD}０-９$¥￥€])(?<![{DIGIT}][-.])(?<![A-Za-z]/)(?:(?=\+)|(?<!\+))"
 )
 FREE_RIGHT = re.compile(
-    rf"(?![{WORD}０-９%元万亿])(?![-.][{DIGIT}])(?!\.[a-z])(?![{WORD}.%+-]{{0,64}}@)"
+    rf"(?![{WORD}０-９%元万亿])(?! [%元亿])(?![-.][{DIGIT}])(?!\.[a-z])(?![{WORD}.%+-]{{0,64}}@)"
 )
 AREA = "(?:10|2[0-9]|[3-9][0-9]{2})"
 LOCAL = "[2-9][0-9]{6,7}(?![0-9])"
+FOURS = "[2-9][0-9]{3}[ -][0-9]{4}(?![0-9])"
 BRACKETED = re.compile(rf"[(（]0{AREA}[)）][ -]?{LOCAL}")
-LANDLINES = [rf"(?:0|(?:\+86|\+?0086)[ -]){AREA}[ -]{LOCAL}-[0-9]{{1,5}}(?![0-9])",
-             rf"(?:0|(?:\+86|\+?0086)[ -]){AREA}[ -]{LOCAL}(?!-[0-9]{{1,5}}(?![0-9]))"]  # fmt: skip
-MOBILES = [r"(?:\+?(?:00)?86[ -]?)?1[3-9][0-9]{9}(?![0-9])",
+FIXED = rf"(?:0|(?:\+86|\+?0086)[ -]){AREA}[ -](?:{LOCAL}|{FOURS})"
+LANDLINES = [rf"{FIXED}-[0-9]{{1,5}}(?![0-9])", rf"{FIXED}(?!-[0-9]{{1,5}}(?![0-9]))"]
+MOBILES = [r"(?:\+?(?:00)?86[ -]?|0)?1[3-9][0-9]{9}(?![0-9])",
            r"(?:\+?(?:00)?86[ -])?1[3-9][0-9]([ -])[0-9]{4}\1[0-9]{4}(?![0-9])"]  # fmt: skip
 IDS = [r"[0-9]{17}[0-9Xx](?![0-9])", r"[0-9]{6}([ -])[0-9]{8}\1[0-9]{3}[0-9Xx](?![0-9])"]
 CARDS = [r"[0-9]{16,19}(?![0-9])", r"[0-9]{4}([ -])(?:[0-9]{4}\1){3}[0-9]{1,3}(?![0-9])",
@@ -35,6 +36,9 @@ CUE = re.compile(
 )
 PROVINCES = {11, 12, 13, 14, 15, 21, 22, 23, *range(31, 38), *range(41, 47), *range(50, 55),
              *range(61, 66), 71, 81, 82, 83}  # fmt: skip
+VERSION = re.compile(r"(?:版本?号?|本号?|(?<![A-Za-z])(?i:version|ver|release|v))：?[ :=]*\Z")
+CALLED = re.compile(r"(?:[话真机线]|(?<![A-Za-z])(?i:tel|phone|fax))：?[ :.]*\Z")
+GLUED = re.compile("0(?:(?:10|2[0-9])[2-9][0-9]{7}|[3-9][0-9]{2}[2-9][0-9]{6,7})(?![0-9])")
 Found = tuple[str, int, int]
 
 
@@ -119,15 +123,15 @@ def email_at(text: str, floor: int, at: int) -> Span | None:
 
 
 def ip_at(text: str, place: int) -> Span | None:
-    if re.compile(rf"(?<![{WORD}０-９.:-])").match(text, place):
+    cued = re.search(rf"(?<![{WORD}０-９])(?i:ip)\Z", text[:place])
+    if cued or re.compile(rf"(?<![{WORD}０-９.:-])").match(text, place):
         six = re.compile(r"[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]*[0-9A-Fa-f]").match(text, place)
         after = re.compile(rf"(?![{WORD}０-９])(?!:[{WORD}:])")
         if six and is_public(six.group()) and after.match(text, six.end()):
             return Span("ip", place, six.end())
-    if re.compile(rf"(?<![{WORD}０-９.-])").match(text, place):
+    if cued or re.compile(rf"(?<![{WORD}０-９.-])").match(text, place):
         four = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}").match(text, place)
-        version = re.search(r"(?:版本?|本|(?<![A-Za-z])(?i:version|ver|release|v))：?[ :=]*\Z",
-                            text[:place])  # fmt: skip
+        version = VERSION.search(text[:place])
         after = re.compile(rf"(?![{WORD}０-９])(?![-.][0-9])")
         if four and is_public(four.group()) and after.match(text, four.end()) and not version:
             return Span("ip", place, four.end())
@@ -140,22 +144,30 @@ def cue_at(text: str, place: int) -> Span | None:
         return None
     qq = cue.group(2) or cue.group(3)
     latin = cue.group(4)
-    between = re.compile("[ :=：号码账帐同是为]{0,6}").match(text, cue.end())
+    link = rf"[ :=：号码账帐同是为客服]|(?i:id)(?![{WORD}-])"
+    between = re.compile(f"(?:{link}){{0,6}}").match(text, cue.end())
     assert between is not None
-    after = between.end()
+    after, words = between.end(), between.group()
+    announced = re.search("[:=：号码账帐同Dd]", words)
+    if not announced and re.search("[客服]", words):
+        return None
     if re.compile(f"[{DIGIT}]").match(text, after):
         return Span("cue qq" if qq else "cue wechat", after, after)
     name = re.compile(rf"[A-Za-z][{WORD}-]*").match(text, after)
-    if qq or not re.search("[:=：号码账帐同]", between.group()) or name is None:
+    if qq or name is None:
         return None
     account = name.group()
+    telling = len(re.findall("[0-9]", account)) > 2 or re.match("(?i:wxid)_", account)
+    if not (announced or telling):
+        return None
     if not re.fullmatch(rf"[{WORD}-]{{5,19}}[{WORD}]", account):
         return None
     if account.isalpha():
         phrase = re.compile(" [A-Za-z]").match(text, name.end())
-        if latin or account.lower() in ("vx", "wx", "wechat", "weixin"):
+        strong = re.search("[号码账帐同Dd]", words)
+        if (latin and not strong) or account.lower() in ("vx", "wx", "wechat", "weixin"):
             return None
-        if phrase and not re.search("[号码账帐同]", between.group()):
+        if phrase and not strong:
             return None
     if re.compile(rf"[@０-９]|\.[{WORD}]").match(text, name.end()):
         return None
@@ -225,6 +237,9 @@ def number_at(text: str, folded: str, place: int) -> Span | None:
                 check is None or check(match.group())
             ):  # fmt: skip
                 return Span(kind, place, match.end())
+    match = GLUED.match(folded, place)
+    if match and FREE_RIGHT.match(text, match.end()) and CALLED.search(text[:place]):
+        return Span("landline", place, match.end())
     return None
 
 

@@ -51,11 +51,13 @@ ONES = [
     ("mobile", "+86 138 0013 8000"),
     ("mobile", "86-13800138000"),
     ("mobile", "008613800138000"),
+    ("mobile", "013800138000"),
     ("mobile", "１３８００１３８０００"),
     ("landline", "010-88886666"),
     ("landline", "（0571）88886666"),
     ("landline", "0571 8888666-803"),
     ("landline", "+86-21-62345678"),
+    ("landline", "024-6795 6674"),
     ("id_card", "11010519491231002X"),
     ("id_card", "110105 19491231 002X"),
     ("id_card", resident_id("20000229", place="440305")),
@@ -94,7 +96,27 @@ def test_accounts_only_after_a_cue(text: str, kind: str, account: str) -> None:
     assert find(f"编号 {account} 的商品") in ([], [("mobile", account)])
 
 
+ANNOUNCED = [
+    ("WeChat ID: yunfei", "wechat", "yunfei"),
+    ("vx qinghe10102 记得备注", "wechat", "qinghe10102"),
+    ("加微信wxid_abcdef", "wechat", "wxid_abcdef"),
+    ("QQ客服：547915", "qq", "547915"),
+    ("微信客服：qinghe-li", "wechat", "qinghe-li"),
+    ("举报电话079152702139。", "landline", "079152702139"),
+    ("Tel: 01062345678", "landline", "01062345678"),
+    ("登录IP101.37.225.58", "ip", "101.37.225.58"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), ANNOUNCED)
+def test_found_because_of_what_stands_before(text: str, kind: str, value: str) -> None:
+    assert find(text) == [(kind, value)]
+    assert find(f"编号 {value}。") == ([(kind, value)] if kind == "ip" else [])
+
+
 NOTHING = [
+    "微信客服95017，微信 Windows11，WeChat ID3 tags，成交额 13800138000 元，13800138000 % 7。",
+    "版本号：4.1.15.6，版本号 101.37.225.58，VIP101.37.225.58，编号02167956674，电话00167956674。",
     "书号 ISBN 978-7-302-51234-1，ISBN 7302512341，ISSN 0253-4177 2023。",
     "2023-11-26 10:20:30，20231126，2023年11月26日，第 3.2.1.4 节。",
     "售价￥13800138000，¥13912345678，$13800138000，13800138000元，13800138000万，增长13800138000%。",
@@ -159,6 +181,19 @@ PIECES = st.one_of(
             "元",
             "a@b.cn",
             "zhangsan",
+            "wxid_ab12",
+            "电话：",
+            "Tel.",
+            "021-6795 6674",
+            "02167956674",
+            "013800138000",
+            "0571679566",
+            "IP",
+            "101.37.225.58",
+            "WeChat",
+            "ID",
+            "客服",
+            " 亿",
         ]
     ),
     st.text(st.sampled_from("0123456789０１ -./:+@()（）号：=_%￥Xab研😀\n"), max_size=6),
