@@ -19,7 +19,7 @@ from .perplexity import PERPLEXITY_SIGNALS
 from .quality import SCORES_FILE, model_files
 
 if TYPE_CHECKING:
-    from .pipeline import Progress
+    from .run_progress import Progress
     from .run_recipe import CurateRecipe
 
 QUALITY_SIGNALS: Final = ("quality", "quality_percentile")

@@ -11,7 +11,7 @@ from yanmo.tasks import Done, Input, Task
 from .site_lines import PARTITIONS, partition_name
 
 if TYPE_CHECKING:
-    from .pipeline import Progress
+    from .run_progress import Progress
     from .run_recipe import CurateRecipe
 
 _NO_LIMIT = 1 << 40

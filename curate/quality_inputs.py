@@ -23,9 +23,9 @@ from yanmo.tasks import Done, Identities, Input, Task
 from .budget import check_budget
 from .discover import InputSpec, discover
 from .options import ReadOptions
-from .pipeline import Progress
 from .quality_samples import BANDS, INDEX, TEXT
 from .quality_text import SampleOptions
+from .run_progress import Progress
 from .run_recipe import CurateRecipe, ErrorBudget
 from .split import ingest
 

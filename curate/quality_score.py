@@ -16,9 +16,9 @@ from yanmo.workers import Workers
 
 from . import PRELOAD
 from .options import ReadOptions
-from .pipeline import Progress
 from .quality import SCORES_FILE, model_files, read_card
 from .quality_inputs import gather
+from .run_progress import Progress
 from .runfolder import link_parts, numbered
 
 FOLDER: Final = "scores"

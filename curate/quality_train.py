@@ -24,7 +24,6 @@ from yanmo.workers import Workers
 
 from . import PRELOAD
 from .options import ReadOptions
-from .pipeline import Progress
 from .quality import CARD, KIND, NEGATIVE_LABEL, POSITIVE_LABEL, raw_scores
 from .quality_card import card_text
 from .quality_choice import NEGATIVE, POSITIVE, ChoiceOptions, choose
@@ -32,6 +31,7 @@ from .quality_inputs import Gathered, gather, read_index, read_texts, sample_tas
 from .quality_judge import judge
 from .quality_metrics import calibrated, isotonic, platt
 from .quality_text import SampleOptions
+from .run_progress import Progress
 
 PERCENTILES: Final = 101
 _QUANTIZE_MIN: Final = 256  # vectors that product quantisation needs for its 256 centroids

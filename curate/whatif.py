@@ -19,11 +19,12 @@ from yanmo.report import Table, show
 from yanmo.tasks import Done, Workers
 
 from . import PRELOAD
+from .duplicate_steps import judge
 from .flows import KEPT, Comparison, as_json, compare_verdicts, flow_table, outcome_table
 from .index_steps import EarlierRuns
 from .intake import CACHE_NAME
 from .last_run import recall
-from .pipeline import Progress, judge
+from .run_progress import Progress
 from .run_recipe import CurateRecipe
 from .runfolder import open_run
 
