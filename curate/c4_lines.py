@@ -55,6 +55,7 @@ class CleanedLines:
         lines: start and end of each line that is left, in ``codes``, int64 ``[2, L]``.
         sources: start and end of the line in the whole text, if no citation was cut out of it,
             int64 ``[2, L]``; else -1.
+        tails: spaces that stood behind each line and went as the end of the text, int64 ``[L]``.
         terminal: whether C4 would have kept the line when it asks, bool ``[L]``.
         line_bounds: document bounds in the lines, int64 ``[D + 1]``.
         lorem: lines with ``lorem ipsum`` that C4 came to see, int64 ``[2, D]``: without and with
@@ -69,6 +70,7 @@ class CleanedLines:
     bounds: Bounds
     lines: Counts
     sources: Counts
+    tails: Counts
     terminal: npt.NDArray[np.bool_]
     line_bounds: Bounds
     lorem: Counts
@@ -122,7 +124,7 @@ def clean_lines(codes: Codes, bounds: Bounds) -> CleanedLines:
     )
     _count_lines(out, out_bounds, roles(), lines, line_bounds, counts[4:])
     return CleanedLines(
-        out, out_bounds, lines[:2], lines[2:], terminal, line_bounds,
+        out, out_bounds, lines[:2], lines[2:4], lines[4], terminal, line_bounds,
         counts[:2], counts[2:4], counts[4:],
     )  # fmt: skip
 
@@ -195,7 +197,7 @@ def _clean_lines(  # noqa: C901, PLR0913
     out_bounds = np.zeros(documents + 1, np.int64)
     # Three words and the end of a line are six characters.
     most = (bounds[documents] - bounds[0]) // 6 + documents
-    lines = np.empty((4, most), np.int64)
+    lines = np.empty((5, most), np.int64)
     terminal = np.empty(most, np.bool_)
     n = n_lines = 0
     for document in range(documents):
@@ -276,6 +278,7 @@ def _clean_lines(  # noqa: C901, PLR0913
             lines[0, n_lines], lines[1, n_lines] = start, n
             lines[2, n_lines] = -1 if cut else first
             lines[3, n_lines] = -1 if cut else last
+            lines[4, n_lines] = 0
             terminal[n_lines] = ends
             n_lines += 1
         # Strip the text. A line keeps its place; only its ends may move.
@@ -291,7 +294,9 @@ def _clean_lines(  # noqa: C901, PLR0913
         n -= moved
         for k in range(line_bounds[document], n_lines):
             lines[0, k] = min(max(lines[0, k] - moved, text), n + 1)
-            lines[1, k] = min(max(lines[1, k] - moved, text), n)
+            last = lines[1, k] - moved
+            lines[1, k] = min(max(last, text), n)
+            lines[4, k] = last - lines[1, k]
         out_bounds[document + 1] = n
         line_bounds[document + 1] = n_lines
     return out[:n], out_bounds, lines[:, :n_lines].copy(), terminal[:n_lines].copy()

@@ -152,12 +152,12 @@ def render(found: dict[str, Any]) -> str:
     if twin:
         lines.append(f"cluster {twin['cluster']} of {twin['cluster_size']} documents; "
                      f"kept {twin['kept_id']} (Jaccard about {twin['jaccard']:.2f})")  # fmt: skip
-    earlier = found["earlier"]
+    earlier = found.get("earlier")
     if earlier:
         lines.append(f"run {earlier['run']} of the index kept {earlier['kept_id']} "
                      f"(Jaccard about {earlier['jaccard']:.2f})")  # fmt: skip
-    lines += _span_lines(found["spans"])
-    lines += leak_lines(found["leaks"])
+    lines += _span_lines(found.get("spans", []))
+    lines += leak_lines(found.get("leaks", []))
     lines += ["", (found.get("text") or "(text not kept)")[:600]]
     lines += diff_lines(found)
     if found["signals"]:

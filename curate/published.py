@@ -133,7 +133,7 @@ def _c4_signals(codes: Codes, bounds: Bounds, tokens: Tokens) -> dict[str, Colum
     sentences = np.zeros((2, len(bounds) - 1), np.int64)
     _count_sentences(
         left.codes, left.bounds, found.starts, found.ends, found.kinds, found.bounds,
-        ends, left.terminal, left.line_bounds, sentences,
+        ends, left.tails, left.terminal, left.line_bounds, sentences,
     )  # fmt: skip
     lines, terminal, short, duplicate_chars, newlines = left.counts
     return {
@@ -200,6 +200,7 @@ def _count_sentences(  # noqa: PLR0913
     kinds: Kinds,
     token_bounds: Bounds,
     lines: Counts,
+    tails: Counts,
     terminal: npt.NDArray[np.bool_],
     line_bounds: Bounds,
     sentences: Counts,
@@ -225,7 +226,7 @@ def _count_sentences(  # noqa: PLR0913
                     ended = True
                 before = ends[t]
                 t += 1
-            n += ended and lines[line] - before > 1
+            n += ended and lines[line] + tails[line] - before > 1
             sentences[0, document] += n
             if terminal[line]:
                 sentences[1, document] += n

@@ -208,11 +208,13 @@ def test_09_every_pair_of_a_bucket(boilerplate: tuple[list[str], Ran]) -> None:
     texts, ran = boilerplate
     results = [json.loads(path.read_text("utf-8"))["result"]
                for path in ran.folder.glob(".cache/pairs/*/result.json")]  # fmt: skip
-    assert len(results) == 14
+    # Bands of few documents are one task; its counts are those of all fourteen.
+    assert len(results) in (1, 14)
+    bands = 14 // len(results)
     largest = max(result["largest"] for result in results)
     assert largest > 2000
     assert largest * (largest - 1) // 2 > 100 * len(texts)
-    assert all(result["edges"] < len(texts) for result in results)
+    assert all(result["edges"] < bands * len(texts) for result in results)
     assert len(ran.kept) == 1
     assert ran.funnel["dropped"] == {"near_duplicate": 2999}
 

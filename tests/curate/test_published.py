@@ -359,3 +359,11 @@ def test_unique_characters_at_a_tenth_are_dropped() -> None:
     got = decide(signals_of([text, text[:-1]], Measure()), rules)
     assert len(set(text)) / len(text) == 0.1
     assert got["kept"].to_pylist() == [False, True]
+
+
+def test_spaces_behind_a_citation_that_ends_the_text_are_a_sentence_as_spacy_has_it() -> None:
+    # datatrove 0.10.1: split_into_sentences("a  。  ", "en") is ["a  。", "  "].
+    texts = ["a  。  [edit]", "a b 。 [edit]", "one two three.  [1]\nfour five six.  [2]"]
+    for text, got in zip(texts, published_rows(texts), strict=True):
+        assert got["n_c4_any_sentences"] == slow.english(text)["n_c4_any_sentences"]
+    assert [row["n_c4_any_sentences"] for row in published_rows(texts)] == [2, 1, 4]
