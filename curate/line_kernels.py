@@ -246,6 +246,9 @@ def _menu(  # noqa: PLR0913
                 pager |= book.facts[k, 1] == _PAGER
         letters += max(step, 1)
         covered += step
+        bare = letters - covered
+        if bare and (prose or bare > 2 * (covered + trail - i)):
+            return -1  # whatever follows
         makers += makes >= 0 and step >= 4
         if rule < 0:
             rule = makes
@@ -268,7 +271,11 @@ def _phrase_rule(  # noqa: PLR0913
     """The first rule that has a phrase for the line, or a number above all rules."""
     lead, trail = _bare(codes, s, e, classes)
     best = 1 << 30
+    within = book.within
     for i in range(lead, trail):
+        # Most characters start no phrase that may stand inside a line as long as this one.
+        if i > lead and (codes[i] > 0xFFFF or within[codes[i]] < e - s):
+            continue
         for k in range(*_group(codes[i], book)):
             kind = book.facts[k, 1]
             end = i + book.cuts[k + 1] - book.cuts[k]

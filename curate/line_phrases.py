@@ -76,6 +76,8 @@ class Compiled(NamedTuple):
         facts: int64 ``[P, 4]``: rule, kind, place, most characters of a line.
         ends: int64 ``[P]``: where the phrases that begin with the same character end.
         first: by character (of the first plane): the first phrase that starts so plus one, or 0.
+        within: by character: most characters of a line in which a phrase that starts so can stand
+            elsewhere than in front; 0 if none can.
     """
 
     codes: Codes
@@ -83,6 +85,7 @@ class Compiled(NamedTuple):
     facts: npt.NDArray[np.int64]
     ends: Bounds
     first: npt.NDArray[np.int32]
+    within: npt.NDArray[np.int64]
 
 
 def read_phrases() -> list[Phrase]:
@@ -122,8 +125,13 @@ def compile_phrases(phrases: Sequence[Phrase]) -> Compiled:
     first = np.zeros(_PLANE, np.int32)
     for number, phrase in reversed(list(enumerate(ordered, 1))):
         first[ord(phrase.text[0])] = number
+    within = np.zeros(_PLANE, np.int64)
+    for phrase in ordered:
+        if KINDS[phrase.kind] in ("inside", "tail"):
+            head = ord(phrase.text[0])
+            within[head] = max(within[head], phrase.max_chars)
     for letter in range(ord("a"), ord("z") + 1):
-        first[letter - 32] = first[letter]
+        first[letter - 32], within[letter - 32] = first[letter], within[letter]
     heads = np.array([ord(p.text[0]) for p in ordered], np.int64)
     ends = np.searchsorted(heads, heads, side="right").astype(np.int64)
-    return Compiled(codes, cuts, facts, ends, first)
+    return Compiled(codes, cuts, facts, ends, first, within)

@@ -27,6 +27,7 @@ from . import (  # noqa: E402
 )
 from .compiled import without_linear_algebra  # noqa: E402
 from .language import Identifier  # noqa: E402
+from .lines import LineOptions, cut_lines  # noqa: E402
 from .measure import measure  # noqa: E402
 from .normalize import normalize  # noqa: E402
 from .resemble import sketches  # noqa: E402
@@ -56,6 +57,7 @@ def warm() -> None:
     """Run the kernels of all steps on a short text."""
     without_linear_algebra()
     texts, _ = normalize(pa.array([TEXT, TEXT * 2], pa.large_string()))
+    cut_lines(texts, LineOptions())
     Identifier().identify(texts)
     measure(texts)
     values, _ = signatures(texts, k=5, count=112, seed=1)
