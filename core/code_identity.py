@@ -63,7 +63,10 @@ def code_identity(module: str) -> str:
             top = found.partition(".")[0]
             if top != "yanmo":
                 packages.setdefault(top, version_of(top))
-            elif found not in sources and found not in waiting and found not in NEUTRAL:
+                continue
+            if not _is_module(found):  # "from . import NAME" of what __init__.py says
+                found = found.rpartition(".")[0]
+            if found not in sources and found not in waiting and found not in NEUTRAL:
                 waiting.append(found)
     return sha256_json({"sources": sources, "packages": packages})
 

@@ -231,7 +231,8 @@ def init(out: Path, recipe: Path | None) -> None:
     """Write a recipe with every key, its default, its bounds and its source.
 
     \b
-    With --recipe NAME write a published one instead:
+    With --recipe NAME write one of these instead:
+    zh-web, en-web (for pages of the web);
     gopher-quality, gopher-repetition, c4, fineweb, fineweb-en,
     fineweb2-zh, map-neo-zh, chinesewebtext.
     """

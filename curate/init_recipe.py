@@ -21,7 +21,9 @@ PUBLISHED_RECIPES: Final = (
     "map-neo-zh",
     "chinesewebtext",
 )
-"""The recipes of ``curate/recipes``: thresholds and readings of one publication each."""
+"""Recipes of ``curate/recipes``: thresholds and readings of one publication each."""
+WEB_RECIPES: Final = ("zh-web", "en-web")
+"""And two for pages of the web, on top of the default thresholds."""
 
 
 def write_recipe(path: Path, name: str | None = None) -> None:
@@ -29,7 +31,7 @@ def write_recipe(path: Path, name: str | None = None) -> None:
 
     Args:
         path: a new file.
-        name: one of ``PUBLISHED_RECIPES``.
+        name: one of ``PUBLISHED_RECIPES`` or ``WEB_RECIPES``.
 
     Raises:
         UsageError: the file exists, or there is no such recipe.
@@ -42,14 +44,15 @@ def write_recipe(path: Path, name: str | None = None) -> None:
 
 
 def published(name: str) -> str:
-    """A published recipe as TOML.
+    """A recipe that comes with the package, as TOML.
 
     Raises:
         UsageError: there is no such recipe.
     """
-    if name not in PUBLISHED_RECIPES:
-        raise UsageError("no such published recipe", value=name,
-                         fix=did_you_mean(name, PUBLISHED_RECIPES))  # fmt: skip
+    known = (*WEB_RECIPES, *PUBLISHED_RECIPES)
+    if name not in known:
+        raise UsageError("no such recipe", value=name,
+                         fix=did_you_mean(name, known))  # fmt: skip
     return files("yanmo.curate").joinpath("recipes", f"{name}.toml").read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.code_identity import imports, version_of
+from yanmo.code_identity import code_identity, imports, version_of
 
 PACKAGES = {"core": "yanmo", "curate": "yanmo.curate", "vocab": "yanmo.vocab",
             "train": "yanmo.train", "evals": "yanmo.evals"}  # fmt: skip
@@ -96,3 +96,13 @@ def test_versions_are_those_of_importlib(root: Path) -> None:
 @pytest.mark.parametrize("name", ["no_such_package_of_anybody", "json"])
 def test_no_version_is_none(name: str) -> None:
     assert version_of(name) == ""
+
+
+def test_modules_that_import_a_constant_of_their_package_have_an_identity(root: Path) -> None:
+    """``from . import PRELOAD`` names no module; clusters.parquet could not be made for it."""
+    users = [
+        path for path in (root / "curate").glob("*.py") if "import PRELOAD" in path.read_text()
+    ]
+    assert users
+    for path in users:
+        assert len(code_identity(f"yanmo.curate.{path.stem}")) == 64
