@@ -144,6 +144,24 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"not JSON: {error}", where=path) from None
 
 
+def json_records(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of JSON lines, each with the number of its line from 0; blank lines are none.
+
+    Raises:
+        DataError: a line is not JSON, or no object; the message names it, counted from 1.
+    """
+    for number, line in enumerate(text.split("\n")):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"not JSON: {error}", where=f"{where}:{number + 1}") from None
+        if not isinstance(record, dict):
+            raise DataError("not a JSON object", where=f"{where}:{number + 1}")
+        yield number, record
+
+
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes, read in chunks.
 

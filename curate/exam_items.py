@@ -9,7 +9,6 @@ with a field for the question and fields, or one list, for the options. What a q
 import csv
 import hashlib
 import io
-import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import open_input
+from yanmo.files import json_records, open_input
 from yanmo.recipe import setting
 
 SPLITS: Final = ("dev", "val", "test", "train", "validation")
@@ -175,7 +174,7 @@ def _parse(spec: Against, place: tuple[str, str], content: bytes, where: str) ->
         raise DataError(f"the questions are not UTF-8: {error}", where=where) from None
     lower = where.lower()
     lines = ".jsonl" in lower[-10:]
-    records = _json_records(text, where) if lines else _csv_records(spec, text, where)
+    records = json_records(text, where) if lines else _csv_records(spec, text, where)
     found = False
     for number, record in records:
         found = True
@@ -211,19 +210,6 @@ def _is_bare(spec: Against, rows: list[list[str]]) -> bool:
     return spec.question.lower() not in first and all(
         len(row) == width and row[-1].strip() in letters for row in rows if row
     )
-
-
-def _json_records(text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n")):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"not JSON: {error}", where=f"{where}:{number + 1}") from None
-        if not isinstance(record, dict):
-            raise DataError("not a JSON object", where=f"{where}:{number + 1}")
-        yield number, record
 
 
 def _item(

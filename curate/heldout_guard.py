@@ -28,6 +28,7 @@ from yanmo.tasks import Done, Input, Task
 from .holdout import ROOTS
 from .resemble import grams
 from .utf8 import kernel
+from .verify_duplicates import distinct_hashes
 
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
@@ -108,7 +109,7 @@ def _sets(part: Path, chosen: Mask) -> Sets:
         mask = chosen[start : start + batch.num_rows]
         start += batch.num_rows
         if mask.any():
-            some, size = _distinct(*grams(batch.column("text").filter(pa.array(mask))))
+            some, size = distinct_hashes(*grams(batch.column("text").filter(pa.array(mask))))
             hashes.append(some)
             sizes.append(size)
     bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate(sizes))])
@@ -164,7 +165,7 @@ def find_alike(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
         mask = chosen[start : start + batch.num_rows]
         start += batch.num_rows
         if mask.any() and len(alike):
-            hashes, sizes = _distinct(*grams(batch.column("text").filter(pa.array(mask))))
+            hashes, sizes = distinct_hashes(*grams(batch.column("text").filter(pa.array(mask))))
             bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
             _mark((hashes, bounds), held, index, parameters["limit"], alike)
     np.save(out / "alike.npy", alike)
@@ -206,23 +207,6 @@ def settle(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[st
         changed = split.set_column(place, split.schema.field(place), mine)
         write_part(out / f"split-{number:05d}.parquet", changed)
     return {"heldout": int(flags.sum()), "taken_back": int(back.sum())}
-
-
-@kernel
-def _distinct(hashes: U32, bounds: I64) -> tuple[U32, I64]:
-    """Sort each document's hashes and leave out the repeated; how many each has."""
-    out = np.empty(len(hashes), np.uint32)
-    sizes = np.zeros(len(bounds) - 1, np.int64)
-    n = 0
-    for document in range(len(sizes)):
-        some = np.sort(hashes[bounds[document] : bounds[document + 1]])
-        start = n
-        for i in range(len(some)):
-            if i == 0 or some[i] != some[i - 1]:
-                out[n] = some[i]
-                n += 1
-        sizes[document] = n - start
-    return out[:n], sizes
 
 
 @kernel

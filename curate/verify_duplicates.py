@@ -91,7 +91,7 @@ def verify_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
             text = some.column("text")
             tokens = shingles(text, k=parameters["shingle_tokens"])[:2]
             for name, found in zip(MEASURES, (grams(text), tokens), strict=True):
-                values, sizes = _distinct(*found)
+                values, sizes = distinct_hashes(*found)
                 values.tofile(streams[name])
                 bounds[name].append(sizes)
     for name, stream in streams.items():
@@ -205,7 +205,7 @@ def _pieces(weights: I64) -> Iterator[slice]:
 
 
 @kernel
-def _distinct(hashes: U32, bounds: I64) -> tuple[U32, I64]:
+def distinct_hashes(hashes: U32, bounds: I64) -> tuple[U32, I64]:
     """Sort each document's hashes and leave out the repeated; how many each has."""
     out = np.empty(len(hashes), np.uint32)
     sizes = np.zeros(len(bounds) - 1, np.int64)

@@ -9,7 +9,6 @@ the file and the record.
 import csv
 import hashlib
 import io
-import json
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,7 @@ from typing import Any
 
 from yanmo import recipe
 from yanmo.errors import DataError, RecipeError, UsageError
-from yanmo.files import sha256_json
+from yanmo.files import json_records, sha256_json
 from yanmo.recipe import did_you_mean, setting
 
 
@@ -258,10 +257,11 @@ def _parse(task: Task, subject: str, content: bytes, *, where: str) -> list[Ques
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error}", where=where) from None
-    records = _json_records if task.path.endswith(".jsonl") else _csv_records
+    lines = task.path.endswith(".jsonl")
+    records = json_records(text, where) if lines else _csv_records(task, text, where)
     rows: list[Question] = []
     seen: set[str] = set()
-    for number, record in records(task, text, where):
+    for number, record in records:
         question = _question(task, subject, record, number, where=f"{where} record {number}")
         if question.id in seen:
             raise DataError("two records have one id", where=where, value=question.id)
@@ -287,19 +287,6 @@ def _csv_records(task: Task, text: str, where: str) -> Iterator[tuple[int, dict[
             yield number, dict(zip(names, row, strict=True))
     except csv.Error as error:
         raise DataError(f"not csv: {error}", where=f"{where} line {reader.line_num}") from None
-
-
-def _json_records(task: Task, text: str, where: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n")):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"not JSON: {error}", where=f"{where}:{number + 1}") from None
-        if not isinstance(record, dict):
-            raise DataError("not a JSON object", where=f"{where}:{number + 1}")
-        yield number, record
 
 
 def _question(
