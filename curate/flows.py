@@ -70,11 +70,12 @@ def compare_verdicts(before: pl.LazyFrame, after: pl.LazyFrame, *, samples: int)
         .with_columns(
             pl.col("outcome").fill_null(ABSENT), pl.col("outcome_after").fill_null(ABSENT),
             pl.coalesce("n_chars_after", "n_chars").fill_null(0).alias("chars"),
+            pl.col("n_chars").fill_null(0), pl.col("n_chars_after").fill_null(0),
         )
     )  # fmt: skip
     groups = both.group_by("outcome", "outcome_after").agg(
         pl.len(),
-        pl.sum("chars"),
+        pl.sum("chars", "n_chars", "n_chars_after"),  # two runs may have edited a text otherwise
         pl.col("id").sort_by(pl.col("id").hash(seed=0), "id").head(samples).alias("samples"),
     )
     table = groups.sort(
@@ -82,10 +83,10 @@ def compare_verdicts(before: pl.LazyFrame, after: pl.LazyFrame, *, samples: int)
     ).collect()
     totals: tuple[dict[str, int], dict[str, int]] = ({}, {})
     chars, flows = [0, 0], []
-    for old, new, count, size, some in table.rows():
+    for old, new, count, size, *sizes, some in table.rows():
         for place, outcome in enumerate((old, new)):
             totals[place][outcome] = totals[place].get(outcome, 0) + count
-            chars[place] += size if outcome == KEPT else 0
+            chars[place] += sizes[place] if outcome == KEPT else 0
         if old != new:
             flows.append(Flow(old, new, count, size, tuple(some)))
     return Comparison(_ordered(totals[0]), _ordered(totals[1]), flows, chars[0], chars[1])

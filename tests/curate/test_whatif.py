@@ -1,5 +1,6 @@
 """What-if judgements and comparisons of runs, held against real runs of the same recipe."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_whatif_needs_the_cache(plain: Path, tmp_path: Path) -> None:
 
 def test_two_runs_are_told_apart(plain: Path, tmp_path: Path) -> None:
     other = tmp_path / "strict"
-    moved = ("rules.en.min_words=200", "duplicates.near=false")
+    moved = ("rules.en.min_words=200", "duplicates.near=false", "pii.action=drop")
     run(other, *moved)
     ended = command("curate", "report", other, "--against", plain, "--json")
     assert ended.code == 0, ended.err
@@ -114,7 +115,11 @@ def test_two_runs_are_told_apart(plain: Path, tmp_path: Path) -> None:
     assert {(f["before"], f["after"]): f["documents"] for f in said["flows"]} == {
         pair: changed.count(pair) for pair in set(changed)
     }
+    for name, folder in (("chars_before", plain), ("chars_after", other)):
+        funnel = json.loads((folder / "funnel.json").read_text())
+        assert said[name] == funnel["characters"]["kept"]
     assert said["settings"] == {
+        "pii.action": ["off", "drop"],
         "duplicates.near": [True, False],
         "rules.en.min_words": [50, 200],
     }
