@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from yanmo.errors import RecipeError
+from yanmo.errors import DataError, ModelMissing, RecipeError
 from yanmo.recipe import did_you_mean
 from yanmo.tasks import Done, Identities, Input, Task
 
-from .perplexity import PERPLEXITY_SIGNALS
+from .perplexity import PERPLEXITY_SIGNALS, require_kenlm
 from .quality import SCORES_FILE, model_files
 
 if TYPE_CHECKING:
@@ -58,6 +58,26 @@ def check_added(settings: "CurateRecipe") -> None:
                 fix=did_you_mean(rule.column, own | set(names)),
             )
     _check_thresholds(settings, own | set(names))
+
+
+def check_models(settings: "CurateRecipe") -> None:
+    """See that every model and table of added signals can be used, before an hour has gone by.
+
+    Raises:
+        MissingDependency: kenlm is asked for and not installed, or a model is not there.
+        DataError: a table is not there.
+    """
+    if settings.quality.model:
+        model_files(settings.quality.model)
+    for table in settings.perplexity:
+        require_kenlm()
+        if not Path(table.model).expanduser().is_file():
+            raise ModelMissing("no KenLM model here", where=table.model,
+                               fix="Correct 'model' of [[perplexity]].")  # fmt: skip
+    for signals in settings.signals:
+        if signals.path is not None and not Path(signals.path).expanduser().is_file():
+            raise DataError("no table of signals here", where=signals.path,
+                            fix="Correct 'path' of [[signals]].")  # fmt: skip
 
 
 def _check_thresholds(settings: "CurateRecipe", known: set[str]) -> None:

@@ -13,6 +13,7 @@ from yanmo.errors import UsageError
 from yanmo.tasks import Done, Identities, Input, Task
 
 from .discover import IGNORED, STDIN, InputFile, InputGroup, InputSpec, discover
+from .extra_signals import check_models
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS
 from .stretch import Stretch
@@ -25,8 +26,10 @@ def find_inputs(settings: CurateRecipe, out: Path) -> list[InputGroup]:
 
     Raises:
         UsageError: nothing to read, or ``out`` holds something else or lies inside an input.
-        DataError: a file or folder cannot be listed.
+        DataError: a file or folder cannot be listed, or a table of signals is not there.
+        MissingDependency: a model of the recipe is not there.
     """
+    check_models(settings)
     refuse_foreign_folder(out)
     refuse_own_output(settings.input, out)
     return discover(settings.input, options=settings.read)

@@ -12,6 +12,7 @@ a model prices only words that it was trained on, so no other segmenter can suit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,6 +85,18 @@ def steps(tables: Sequence[PerplexityOptions], names: Sequence[str]) -> dict[str
     }  # fmt: skip
 
 
+def require_kenlm() -> None:
+    """See that the package is there, without loading it.
+
+    Raises:
+        MissingDependency: it is not.
+    """
+    if find_spec("kenlm") is None:
+        raise MissingDependency("the package kenlm is not installed", where="perplexity",
+                                fix="pip install 'yanmo[perplexity]' (it is built from "
+                                "source: a C++ compiler and cmake).")  # fmt: skip
+
+
 def read_vocabulary(path: Path) -> list[str]:
     """The words of a KenLM file, binary or ARPA.
 
@@ -127,12 +140,9 @@ class Pricer:
     """
 
     def __init__(self, path: Path, *, segment: str = "words") -> None:
-        try:
-            import kenlm
-        except ImportError:
-            raise MissingDependency("the package kenlm is not installed", where="perplexity",
-                                    fix="pip install 'yanmo[perplexity]' (it is built from "
-                                    "source: a C++ compiler and cmake).") from None  # fmt: skip
+        require_kenlm()
+        import kenlm
+
         words = read_vocabulary(path)
         config = kenlm.Config()
         config.show_progress, config.arpa_complain = False, kenlm.ARPALoadComplain.NONE

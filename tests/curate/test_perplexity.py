@@ -153,6 +153,21 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "yanmo[perplexity]" in str(error.value)
 
 
+def test_a_missing_model_is_named_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"text": "研究生命。"}\n', "utf-8")
+    for table in (
+        f'[[perplexity]]\nmodel = "{tmp_path}/none.lm"\n',
+        f'[quality]\nmodel = "{tmp_path}/none"\n',
+        f'[[signals]]\npath = "{tmp_path}/none.parquet"\ncolumns = ["score"]\n',
+    ):
+        (tmp_path / "r.toml").write_text(table, "utf-8")
+        done = command("curate", "run", tmp_path / "docs.jsonl", "--recipe", tmp_path / "r.toml",
+                       "--out", tmp_path / "run", "--workers", 1, "-q")  # fmt: skip
+        assert done.code == 1
+        assert "none" in done.err or "kenlm" in done.err
+        assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.realdata
 def test_shuffled_text_costs_more(realdata: Path) -> None:
     pytest.importorskip("kenlm", reason="kenlm is not installed")
