@@ -113,6 +113,10 @@ class DecontaminateOptions:
         36, low=0, source="GPT-3: 200 characters, 36 English words",
         help="What `mask` cuts on both sides, as the answer often follows.",
     )  # fmt: skip
+    min_chars: int | None = setting(
+        50, low=1, source="datatrove SentenceDedup: 50 words",
+        help="A document that `mask` cut goes if fewer visible characters are left of it.",
+    )  # fmt: skip
     against: tuple[Against, ...] = setting(
         (), help='Questions, such as [{path = "ceval-exam.zip"}]; exam, question, options, answer '
         "and id name what the path does not.",
@@ -241,12 +245,12 @@ def clear_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     """Cut questions out of a part, or drop the documents that hold them.
 
     What was cut becomes one line end, so that the texts before and after do not run together; a
-    document of which nothing is left is dropped.
+    document of which too little is left is dropped.
 
     Args:
         inputs: the part (document table), its cuts (``CUTS_SCHEMA``).
-        parameters: ``action`` (``mask`` or ``drop``), ``min_share``, ``keep_dropped``,
-            ``sample_fraction``.
+        parameters: ``action`` (``mask`` or ``drop``), ``min_chars``, ``min_share``,
+            ``keep_dropped``, ``sample_fraction``.
         out: gets ``kept.parquet`` and ``dropped.parquet``.
 
     Returns:
@@ -265,7 +269,7 @@ def clear_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     ):
         for batch in iterate([inputs[0]]):
             hit = [i for i, name in enumerate(batch.column("id").to_pylist()) if name in cuts]
-            texts, edits = _cleared(batch, hit, cuts, parameters["action"])
+            texts, edits = _cleared(batch, hit, cuts, parameters)
             gone = np.zeros(batch.num_rows, np.bool_)
             gone[[row for row, text in texts.items() if text is None]] = True
             cleared += len(hit) - int(gone.sum())
@@ -298,15 +302,16 @@ def _cuts_by_id(table: pa.Table) -> Cuts:
 
 
 def _cleared(
-    batch: pa.RecordBatch, hit: list[int], cuts: Cuts, action: str
+    batch: pa.RecordBatch, hit: list[int], cuts: Cuts, parameters: dict[str, Any]
 ) -> tuple[dict[int, str | None], Edits]:
     """The new text of the documents that change, None for one that goes; and the ledger."""
     edits = Edits((EDIT,))
     texts: dict[int, str | None] = {}
+    least = max(1, parameters["min_chars"] or 0)  # there is no document without text
     for row in hit:
         old = batch.column("text")[row].as_py()
         new, added = _without(old, cuts[batch.column("id")[row].as_py()][1])
-        if action == "drop" or not new.strip():
+        if parameters["action"] == "drop" or len("".join(new.split())) < least:
             texts[row] = None
             continue
         texts[row] = new

@@ -101,7 +101,8 @@ def decontaminate(
     report = run([Task("leak-judge", "yanmo.curate.leak_verdicts:judge", inputs, parameters)])[0]
     if not options.edits:
         return Cleared(final, (), report)
-    act = {"action": options.action, "min_share": options.min_share,
+    act = {"action": options.action, "min_chars": options.min_chars,
+           "min_share": options.min_share,
            "keep_dropped": settings.output.keep_dropped,
            "sample_fraction": settings.output.sample_fraction}  # fmt: skip
     hit = [number for number, rows in enumerate(report.result["cuts"]) if rows]

@@ -115,6 +115,18 @@ def test_mask_cuts_the_questions_with_what_follows(exam: Path, tmp_path: Path) -
     assert ran.kept[0].endswith(essay(2)[20:])
 
 
+def test_mask_leaves_no_scraps(exam: Path, tmp_path: Path) -> None:
+    """A text of which a few words are left is no document; the threshold can be moved or off."""
+    scrap = TEXTS[4] + "甲乙丙丁戊己庚辛壬癸" * 4  # context and a scrap of four hanzi
+    write_json_lines(tmp_path / "in.jsonl", [scrap])
+    for threshold, left in (("50", []), ("5", []), ("4", ["庚辛壬癸"]), ('"off"', ["庚辛壬癸"])):
+        more = (f"decontaminate.min_chars={threshold}", "decontaminate.context_tokens=36",
+                "rules.routed=false")  # fmt: skip
+        ran = run(tmp_path / "in.jsonl", tmp_path / f"least{threshold.strip(chr(34))}",
+                  *settings(exam, "mask", *more))  # fmt: skip
+        assert [text.strip() for text in ran.kept] == left
+
+
 def test_drop_takes_the_documents(exam: Path, tmp_path: Path) -> None:
     ran = decontaminated(tmp_path, exam, "drop")
     assert ran.kept == [TEXTS[1]]
