@@ -38,6 +38,7 @@ CHECKS: Final = {
     "duplicates_truth": "tests.curate.duplicate_truth",
     "duplicates_scale": "bench.duplicates_scale",
     "scale": "bench.scale:main",
+    "train_memory": "bench.train_memory",
 }
 """Quality and scale, no part of ``make bench``. Most are commands of their own: ``python -m bench
 NAME ARGUMENT...`` is ``python -m bench.NAME ARGUMENT...``. With a function, it takes numbers."""

@@ -19,10 +19,15 @@ from yanmo.options import (
     verbosity_options,
 )
 
+from .plan_command import plan
+
 
 @click.group()
 def group() -> None:
     """Token shards in; checkpoints out."""
+
+
+group.add_command(plan)
 
 
 @group.command()
