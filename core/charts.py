@@ -1,10 +1,11 @@
 """Small charts as inline SVG, readable in light and dark, with no script and no library."""
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from yanmo.bilingual import attribute, chinese, markup
 
 PALETTE: Final = ("#9b2c1f", "#2b6cb0", "#2f855a", "#b7791f", "#6b46c1", "#4a5568")
 WIDTH: Final = 760
@@ -35,11 +36,18 @@ def _label(value: float) -> str:
 
 def _text_width(text: str) -> float:
     """Pixels that a text of 12 px takes, on the safe side."""
-    return sum(12.0 if ord(character) > 0x2E7F else 7.0 for character in text)
+    widths = (
+        sum(12.0 if ord(character) > 0x2E7F else 7.0 for character in shown)
+        for shown in (text, chinese(text))
+    )
+    return max(widths)
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", style: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{html.escape(text)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>'
+        f"{markup(text, tag='tspan')}</text>"
+    )
 
 
 _FAINT: Final = ' opacity=".7"'
@@ -49,8 +57,8 @@ def _frame(title: str, x_label: str, body: str, *, width: int, height: int, left
     middle = (width + left) / 2
     bold = ' font-weight="600"'
     return (
-        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{html.escape(title)}" font-family="system-ui,sans-serif" font-size="12" '
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img"'
+        f'{attribute("aria-label", title)} font-family="system-ui,sans-serif" font-size="12" '
         f'fill="currentColor">{_text(12, 18, title, style=bold)}{body}'
         f"{_text(middle, height - 6, x_label, anchor='middle', style=_FAINT)}</svg>"
     )
@@ -64,6 +72,7 @@ class _Plot:
     y: tuple[float, float]
     width: int = WIDTH
     height: int = HEIGHT
+    top: int = TOP
 
     def across(self, value: float) -> float:
         share = (value - self.x[0]) / (self.x[1] - self.x[0])
@@ -71,7 +80,7 @@ class _Plot:
 
     def up(self, value: float) -> float:
         share = (value - self.y[0]) / (self.y[1] - self.y[0])
-        return self.height - BOTTOM - share * (self.height - TOP - BOTTOM)
+        return self.height - BOTTOM - share * (self.height - self.top - BOTTOM)
 
     def axes(self, y_ticks: Sequence[tuple[float, str]] | None = None) -> str:
         """Grid lines with their numbers; ``y_ticks`` are (place, text)."""
@@ -118,15 +127,30 @@ def line_chart(
     y = (min(p[1] for p in flat), max(p[1] for p in flat))
     x = (x[0], x[1] if x[1] > x[0] else x[0] + 1)
     pad = (y[1] - y[0]) * 0.05 or 0.5
-    plot = _Plot(x, (y[0] - pad, y[1] + pad))
-    body = [plot.axes()]
-    for index, (name, line) in enumerate(points):
+    legend, top = _legend([name for name, _ in points])
+    plot = _Plot(x, (y[0] - pad, y[1] + pad), height=HEIGHT + top - TOP, top=top)
+    body = [plot.axes(), legend]
+    for index, (_, line) in enumerate(points):
         colour = PALETTE[index % len(PALETTE)]
         path = " ".join(f"{plot.across(a):.1f},{plot.up(b):.1f}" for a, b in line)
         body.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
-        body.append(_text(WIDTH - RIGHT, TOP + 14 + 16 * index, name, anchor="end",
-                          style=f' fill="{colour}"'))  # fmt: skip
     return plot.frame(title, x_label, "".join(body))
+
+
+def _legend(names: Sequence[str]) -> tuple[str, int]:
+    """Names with a stroke of their colour under the title, and where the plot may start."""
+    parts, x, y = [], float(LEFT), TOP + 8
+    for index, name in enumerate(names):
+        wide = 26 + _text_width(name) + 18
+        if x > LEFT and x + wide > WIDTH - RIGHT:
+            x, y = float(LEFT), y + 18
+        colour = PALETTE[index % len(PALETTE)]
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x + 20:.1f}" y1="{y - 4}" y2="{y - 4}" stroke="{colour}" '
+            f'stroke-width="2.4"/>{_text(x + 26, y, name)}'
+        )
+        x += wide
+    return "".join(parts), y + 12
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One result in four dresses: text table, Markdown, JSON, and one self-contained HTML page.
 
-The page has no script from elsewhere, no font, no link to the network: it can be mailed.
+The page has no script from elsewhere, no font, no link to the network: it can be mailed. Where
+texts are :class:`~yanmo.bilingual.Bilingual` it has a switch between English and Chinese.
 """
 
 import html
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from yanmo.bilingual import SWITCH, SWITCH_SCRIPT, SWITCH_STYLE, Bilingual, markup
 from yanmo.charts import PALETTE
 
 STYLE: Final = """
@@ -26,7 +28,8 @@ border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:break-word}
 td.long{overflow-wrap:anywhere;min-width:14em}.scroll{overflow-x:auto}
 nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:14px 0 0}
 a{color:var(--accent)}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(420px,1fr));gap:10px;margin:8px 0}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(420px,100%),1fr));
+gap:10px;margin:8px 0}
 .grid svg{width:100%;margin:0}input.search{width:100%;padding:8px 10px;font:inherit;
 color:inherit;background:var(--paper);border:1px solid var(--soft);border-radius:4px}
 th{background:var(--wash);font-weight:600;color:var(--soft);white-space:nowrap}
@@ -37,6 +40,8 @@ border:1px solid var(--line);padding:6px 12px;margin:6px 0}summary{cursor:pointe
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font:13px/1.5 ui-monospace,monospace;margin:8px 0}
 code{font:13px ui-monospace,monospace;background:var(--wash);padding:1px 4px}
 footer{color:var(--soft);font-size:13px;margin-top:48px}
+@media(max-width:720px){main{padding:20px 12px 60px}table{display:block;overflow-x:auto}
+.chart{overflow-x:auto}.chart svg{min-width:640px}}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8ec;--soft:#98a2b3;--line:#333a47;
 --paper:#171b24;--wash:#10131a;--accent:#e58a7b}}
 """.replace("\n", "")
@@ -54,7 +59,7 @@ def show(value: Any) -> str:
         if not math.isfinite(value):
             return str(value)
         return f"{value:,.0f}".replace(",", " ") if abs(value) >= 10_000 else f"{value:.4g}"
-    return str(value)
+    return value if isinstance(value, str) else str(value)
 
 
 def columns_wide(text: str) -> int:
@@ -71,7 +76,7 @@ _LONG: Final = 40  # characters without a space from which a cell may be broken 
 def _cell(value: Any, number: bool) -> str:
     text = show(value)
     long = ' class="long"' if max(map(len, text.split()), default=0) > _LONG else ""
-    return f"<td{_NUMBER if number else long}>{html.escape(text)}</td>"
+    return f"<td{_NUMBER if number else long}>{markup(text)}</td>"
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ class Table:
         """For a page."""
         numeric = self._numeric()
         head = "".join(
-            f"<th{_NUMBER if number else ''}>{html.escape(name)}</th>"
+            f"<th{_NUMBER if number else ''}>{markup(name)}</th>"
             for name, number in zip(self.columns, numeric, strict=True)
         )
         body = "".join(
@@ -130,7 +135,7 @@ class Table:
             + "</tr>"
             for line in self.rows
         )
-        title = f"<h3>{html.escape(self.title)}</h3>" if self.title else ""
+        title = f"<h3>{markup(self.title)}</h3>" if self.title else ""
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def json(self) -> dict[str, Any]:
@@ -149,6 +154,8 @@ class Page:
     body: list[str] = field(default_factory=list)
     sections: list[tuple[str, str]] = field(default_factory=list)
     """(anchor, text) of the headings, for the line of links at the top."""
+    style: str = ""
+    """Further style rules, behind those of the house."""
 
     def add_heading(self, text: str, *, anchor: str | None = None) -> None:
         """A section heading; one with an anchor is linked from the top of the page."""
@@ -156,11 +163,11 @@ class Page:
         if anchor:
             mark = f' id="{html.escape(anchor)}"'
             self.sections.append((anchor, text))
-        self.body.append(f"<h2{mark}>{html.escape(text)}</h2>")
+        self.body.append(f"<h2{mark}>{markup(text)}</h2>")
 
     def add_text(self, text: str) -> None:
         """A paragraph."""
-        self.body.append(f"<p>{html.escape(text)}</p>")
+        self.body.append(f"<p>{markup(text)}</p>")
 
     def add_table(self, table: Table) -> None:
         """A table."""
@@ -168,13 +175,13 @@ class Page:
 
     def add_svg(self, svg: str) -> None:
         """A chart made by :mod:`yanmo.charts` (trusted markup)."""
-        self.body.append(svg)
+        chart = svg.startswith("<svg")  # on a narrow screen it is scrolled, not made unreadable
+        self.body.append(f'<div class="chart">{svg}</div>' if chart else svg)
 
     def add_details(self, summary: str, text: str) -> None:
         """Preformatted text that opens on a click."""
         self.body.append(
-            f"<details><summary>{html.escape(summary)}</summary>"
-            f"<pre>{html.escape(text)}</pre></details>"
+            f"<details><summary>{markup(summary)}</summary><pre>{html.escape(text)}</pre></details>"
         )
 
     def add_grid(self, svgs: Sequence[str]) -> None:
@@ -184,28 +191,30 @@ class Page:
     @contextmanager
     def fold(self, summary: str) -> Iterator[None]:
         """What is added inside opens on a click."""
-        self.body.append(f"<details><summary>{html.escape(summary)}</summary>")
+        self.body.append(f"<details><summary>{markup(summary)}</summary>")
         yield
         self.body.append("</details>")
 
     def add_link(self, text: str, target: str) -> None:
         """A link to another file of the same result."""
-        self.body.append(f'<p><a href="{html.escape(target)}">{html.escape(text)}</a></p>')
+        self.body.append(f'<p><a href="{html.escape(target)}">{markup(text)}</a></p>')
 
     def html(self) -> str:
         """The whole page."""
-        title = html.escape(self.title)
-        lead = f'<p class="lead">{html.escape(self.lead)}</p>' if self.lead else ""
+        lead = f'<p class="lead">{markup(self.lead)}</p>' if self.lead else ""
         if len(self.sections) > 1:
-            links = (f'<a href="#{html.escape(a)}">{html.escape(t)}</a>' for a, t in self.sections)
+            links = (f'<a href="#{html.escape(a)}">{markup(t)}</a>' for a, t in self.sections)
             lead += f"<nav>{''.join(links)}</nav>"
+        parts = f"<h1>{markup(self.title)}</h1>{lead}{''.join(self.body)}"
+        style, switch, script = STYLE + self.style, "", ""
+        if 'data-l="zh"' in parts:
+            style, switch, script = style + SWITCH_STYLE, SWITCH, SWITCH_SCRIPT
         return (
             f'<!doctype html><html lang="{self.language}"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width,initial-scale=1">'
-            f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
-            f"<h1>{title}</h1>{lead}{''.join(self.body)}"
-            "<footer>yanmo 研墨</footer></main></body></html>\n"
+            f"<title>{html.escape(self.title)}</title><style>{style}</style></head><body><main>"
+            f"{switch}{parts}<footer>yanmo 研墨</footer></main>{script}</body></html>\n"
         )
 
 
-__all__ = ["PALETTE", "Page", "Table", "show"]
+__all__ = ["PALETTE", "Bilingual", "Page", "Table", "show"]

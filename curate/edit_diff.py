@@ -8,6 +8,7 @@ import polars as pl
 
 from yanmo.report import Page, Table, show
 
+from .report_words import say
 from .run_samples import samples
 
 STEPS: Final = ("lines", "site")
@@ -113,7 +114,7 @@ def edits_section(page: Page, run: Path, funnel: Mapping[str, Any]) -> None:
     }  # fmt: skip
     if not changed:
         return
-    page.add_heading("What was edited", anchor="edits")
+    page.add_heading(say("What was edited"), anchor="edits")
     paths = _parts(run)
     counts: dict[str, tuple[int, int]] = {}
     if paths:
@@ -125,11 +126,12 @@ def edits_section(page: Page, run: Path, funnel: Mapping[str, Any]) -> None:
         for rule, edit in sorted(changed.items(), key=lambda item: (-item[1]["removed"], item[0]))
     ]
     columns = ["rule", "characters removed", "added", "pieces", "documents"]
-    page.add_table(Table("", columns, rows))
+    page.add_table(Table("", [say(name) for name in columns], rows))
     if not paths:
         return
-    page.add_text("Open a rule to see lines that it took; `yanmo curate why` shows where.")
+    page.add_text(say("Open a rule to see lines that it took; `yanmo curate why` shows where."))
     for rule, found in sorted(samples(run / _FOLDER, count=SAMPLES, by="rule").items()):
         texts = [f"[{row['id']}] {row['text'].strip()[:LINE_CHARS]}" for row in found]
-        title = f"{rule}: {len(texts)} of {show(counts[rule][0])}"
+        all_of_it = show(counts[rule][0])
+        title = say("{rule}: {shown} of {all}", rule=rule, shown=len(texts), all=all_of_it)
         page.add_details(title, "\n".join(texts))

@@ -7,9 +7,10 @@ from typing import Any, Final
 import polars as pl
 
 from yanmo.files import read_json
-from yanmo.report import Page, Table
+from yanmo.report import Bilingual, Page, Table
 
-from .leak_verdicts import FOUND, said
+from .leak_verdicts import FOUND
+from .report_words import WORDS, say
 
 SHOWN: Final = 20  # places shown, best first
 
@@ -25,14 +26,27 @@ def leaks_section(page: Page, run: Path) -> None:
     if not path.is_file():
         return
     summary = read_json(path)
-    page.add_heading("Exam questions in the corpus", anchor="leaks")
-    page.add_text(said(summary))
+    page.add_heading(say("Exam questions in the corpus"), anchor="leaks")
+    page.add_text(leaked_line(summary))
     page.add_table(exam_table(summary))
     places = pl.scan_parquet(run / "leaks" / "part-00000.parquet")
     best = places.sort("share", "id", descending=[True, False]).head(SHOWN).collect()
     for row in best.iter_rows(named=True):
-        page.add_details(f"{place_line(row)} · {row['url'] or row['origin']} [{row['id']}]",
-                         row["text"])  # fmt: skip
+        head = place_line(row) + f" · {row['url'] or row['origin']} [{row['id']}]"
+        page.add_details(head, row["text"])
+
+
+def leaked_line(summary: Mapping[str, Any]) -> Bilingual:
+    """The finding in one sentence; in English what the run prints."""
+    found, looked = summary["leaked"], summary["questions"]
+    line = say("{found} of {all} exam questions stand in {documents} documents",
+               found=f"{found:,}", all=f"{looked:,}",
+               documents=f"{summary['documents']:,}")  # fmt: skip
+    if found:
+        line = line + say(" ({whole} with their options)", whole=f"{summary['found']['both']:,}")
+    missed = looked - summary["judged"]
+    rest = "; {missed} are too short to be looked for."
+    return line + (say(rest, missed=f"{missed:,}") if missed else say("."))
 
 
 def exam_table(summary: Mapping[str, Any]) -> Table:
@@ -40,13 +54,16 @@ def exam_table(summary: Mapping[str, Any]) -> Table:
     columns = ["exam", "split", "questions", "can be found", *FOUND[:0:-1]]
     rows = [[e["exam"], e["split"], e["questions"], e["judged"], *(e[w] for w in FOUND[:0:-1])]
             for e in summary["exams"]]  # fmt: skip
-    return Table("Questions by exam and split, and what of them was found", columns, rows)
+    title = say("Questions by exam and split, and what of them was found")
+    return Table(title, [say(name) for name in columns], rows)
 
 
-def place_line(row: Mapping[str, Any]) -> str:
+def place_line(row: Mapping[str, Any]) -> Bilingual:
     """One place in a few words."""
-    shares = f"question {row['share_question']:.0%}, options {row['share_options']:.0%}"
-    return f"{row['question']}: {shares} ({row['found']})"
+    line = "{question}: question {share_question}, options {share_options} ({found})"
+    return say(line, question=row["question"], share_question=f"{row['share_question']:.0%}",
+               share_options=f"{row['share_options']:.0%}",
+               found=say(row["found"]) if row["found"] in WORDS else row["found"])  # fmt: skip
 
 
 def leaks_of(run: Path, identity: str) -> list[dict[str, Any]]:

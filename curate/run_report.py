@@ -12,12 +12,13 @@ import polars as pl
 from yanmo.charts import PALETTE, Bar, bar_chart
 from yanmo.documents import part_paths
 from yanmo.files import atomic_write
-from yanmo.report import Page, Table, show
+from yanmo.report import Bilingual, Page, Table, show
 
 from .duplicates_report import duplicates_section
 from .edit_diff import edits_section
 from .language import NO_MODEL
 from .leaks_report import leaks_section
+from .report_words import WORDS, say
 from .run_samples import samples
 from .run_search import search_markup
 from .run_signals import signal_charts
@@ -49,10 +50,10 @@ def write_report(run: str | Path, *, language: str = "en") -> Path:
     dropped, documents = _scan(run / "dropped"), _scan(run / "documents")
     lead = _lead(funnel, manifest["created"])
     if not counts.get("models", {}):
-        lead += f" {NO_MODEL}"
-    page = Page("yanmo · corpus run", lead=lead, language=language)
+        lead = lead + " " + say(NO_MODEL)
+    page = Page(say("yanmo · corpus run"), lead=lead, language=language)
     _funnel_section(page, funnel)
-    page.add_heading("Why was this page dropped?", anchor="why")
+    page.add_heading(say("Why was this page dropped?"), anchor="why")
     page.add_svg(search_markup(dropped, run / "duplicates" / "documents.parquet"))
     _rule_section(page, run, funnel, counts.get("thresholds", {}))
     duplicates_section(page, run)
@@ -76,35 +77,36 @@ def _scan(folder: Path) -> pl.LazyFrame:
 
 def _share(part: int, whole: int) -> str:
     share = part / max(whole, 1)
-    return "< 0.1%" if 0 < share < 0.0005 else f"{share:.1%}"
+    return "<\u00a00.1%" if 0 < share < 0.0005 else f"{share:.1%}"
 
 
 def _by_count(funnel: Mapping[str, Any]) -> list[tuple[str, int]]:
     return sorted(funnel["dropped"].items(), key=lambda item: (-item[1], item[0]))
 
 
-def _lead(funnel: Mapping[str, Any], created: str) -> str:
+def _lead(funnel: Mapping[str, Any], created: str) -> Bilingual:
     read, kept = funnel["read"], funnel["kept"]
     day = created.partition("+")[0].replace("T", " ")
-    return f"{show(read)} records read, {show(kept)} documents kept ({_share(kept, read)}). {day}"
+    return say("{read} records read, {kept} documents kept ({share}). {day}", read=show(read),
+               kept=show(kept), share=_share(kept, read), day=day)  # fmt: skip
 
 
 def _funnel_section(page: Page, funnel: Mapping[str, Any]) -> None:
-    page.add_heading("Funnel", anchor="funnel")
+    page.add_heading(say("Funnel"), anchor="funnel")
     read = funnel["read"]
-    rows = [("read", read, BLUE)]
-    rows += [("− skipped", sum(funnel["skipped"].values()), GREY)]
-    rows += [("− quarantined", funnel["quarantined"], PALETTE[3])]
+    rows: list[tuple[str, int, str]] = [(say("read"), read, BLUE)]
+    rows += [(say("− skipped"), sum(funnel["skipped"].values()), GREY)]
+    rows += [(say("− quarantined"), funnel["quarantined"], PALETTE[3])]
     rows += [(f"− {rule}", count, RED) for rule, count in _by_count(funnel)]
-    rows = [row for row in rows if row[1]] + [("kept", funnel["kept"], GREEN)]
+    rows = [row for row in rows if row[1]] + [(say("kept"), funnel["kept"], GREEN)]
     bars = [Bar(name, n, f"{show(n)} · {_share(n, read)}", colour) for name, n, colour in rows]
-    page.add_svg(bar_chart("Records", bars))
+    page.add_svg(bar_chart(say("Records"), bars))
 
 
 def _rule_section(
     page: Page, run: Path, funnel: Mapping[str, Any], cuts: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    page.add_heading("What the rules dropped", anchor="dropped")
+    page.add_heading(say("What the rules dropped"), anchor="dropped")
     chars = funnel["characters"]["dropped"]
     counts = _by_count(funnel)
     rows = [
@@ -112,52 +114,65 @@ def _rule_section(
         for rule, n in counts
     ]
     columns = ["rule", "documents", "of read", "characters", "threshold: its source"]
-    page.add_table(Table("", columns, rows))
-    page.add_text("Open a rule to see its signal, where its threshold cuts, and documents.")
+    page.add_table(Table("", [say(name) for name in columns], rows))
+    page.add_text(say("Open a rule to see its signal, where its threshold cuts, and documents."))
     charts = signal_charts(run, {rule: cuts[rule] for rule, _ in counts if rule in cuts})
     shown = samples(run / "dropped", count=SAMPLES, by="rule")
     for rule, count in counts:
         rows_shown = shown.get(rule, [])
-        with page.fold(f"{rule}: {len(rows_shown)} of {show(count)}"):
+        with page.fold(say("{rule}: {shown} of {all}", rule=rule, shown=len(rows_shown),
+                           all=show(count))):  # fmt: skip
             if rule in charts:
                 page.add_grid(charts[rule])
             for row in rows_shown:
-                text = "(text not kept)" if row["text"] is None else row["text"]
-                page.add_details(_headline(row), text[:PREVIEW_CHARS])
+                text = row["text"]
+                shown_text = say("(text not kept)") if text is None else text[:PREVIEW_CHARS]
+                page.add_details(_headline(row), shown_text)
 
 
-def _thresholds(cut: Mapping[str, Any] | None) -> str:
+def _thresholds(cut: Mapping[str, Any] | None) -> Bilingual:
     """Equal thresholds of one source together: ``zh, mixed 0.106: FineWeb-2``."""
     if cut is None:
-        return ""
+        return Bilingual("", "")
     groups: dict[tuple[float, str], list[str]] = {}
     for route, threshold in sorted(cut["routes"].items()):
         groups.setdefault((threshold, cut["sources"][route]), []).append(route)
-    return "; ".join(f"{', '.join(names)} {value:g}: {source}"
-                     for (value, source), names in groups.items())  # fmt: skip
+    said = Bilingual("", "")
+    for (value, source), names in groups.items():
+        if said:
+            said = said + Bilingual("; ", "；")
+        said = said + Bilingual(
+            f"{', '.join(names)} {value:g}: ", f"{'、'.join(names)} {value:g}："
+        )
+        said = said + (say(source) if source in WORDS else source)
+    return said
 
 
-def _headline(row: Mapping[str, Any]) -> str:
-    numbers = ""
-    if row["value"] is not None:
-        numbers = f" · value {row['value']:.4g}"
-        if row["threshold"] is not None:
-            numbers += f", threshold {row['threshold']:.4g}"
-    return f"{row['url'] or row['origin']} [{row['id']}]{numbers}"
+def _headline(row: Mapping[str, Any]) -> Bilingual:
+    place = f"{row['url'] or row['origin']} [{row['id']}]"
+    head = Bilingual(place, place)
+    if row["value"] is None:
+        return head
+    value = f"{row['value']:.4g}"
+    if row["threshold"] is None:
+        return head + say(" · value {value}", value=value)
+    return head + say(" · value {value}, threshold {threshold}", value=value,
+                      threshold=f"{row['threshold']:.4g}")  # fmt: skip
 
 
 def _source_section(page: Page, documents: pl.LazyFrame, dropped: pl.LazyFrame) -> None:
-    page.add_heading("What was kept", anchor="kept")
+    page.add_heading(say("What was kept"), anchor="kept")
     went = [frame.group_by("source").agg(pl.len().alias(name)).collect()
             for name, frame in (("kept", documents), ("dropped", dropped))]  # fmt: skip
     both = went[0].join(went[1], on="source", how="full", coalesce=True).fill_null(0)
     rows = [[source, kept, gone, _share(kept, kept + gone)]
             for source, kept, gone in both.sort("source").rows()]  # fmt: skip
-    page.add_table(Table("By input", ["source", "kept", "dropped", "keep rate"], rows))
-    _largest(page, documents, ["source", "lang", "script"], "By input and language")
+    columns = [say(name) for name in ("source", "kept", "dropped", "keep rate")]
+    page.add_table(Table(say("By input"), columns, rows))
+    _largest(page, documents, ["source", "lang", "script"], say("By input and language"))
     site = pl.col("url").str.extract(r"^[a-z]+://([^/:?#]+)").alias("site")
     sites = documents.with_columns(site).filter(pl.col("site").is_not_null())
-    _largest(page, sites, ["site"], "By site")
+    _largest(page, sites, ["site"], say("By site"))
 
 
 def _largest(page: Page, documents: pl.LazyFrame, keys: list[str], title: str) -> None:
@@ -174,46 +189,55 @@ def _largest(page: Page, documents: pl.LazyFrame, keys: list[str], title: str) -
     rest = table.slice(LARGEST)
     if rest.height:
         totals = rest.select(pl.sum("documents", "n_chars", "n_bytes")).row(0)
-        rows.append((f"{rest.height} others", *("" for _ in keys[1:]), *totals))
+        rows.append((say("{n} others", n=rest.height), *("" for _ in keys[1:]), *totals))
     columns = [*keys, "documents", "characters", "bytes"]
-    page.add_table(Table(title, columns, rows))
+    page.add_table(Table(title, [say(name) for name in columns], rows))
 
 
 def _kept_section(page: Page, documents: Path) -> None:
-    page.add_heading("Kept, a sample", anchor="sample")
+    page.add_heading(say("Kept, a sample"), anchor="sample")
     for row in samples(documents, count=4 * SAMPLES).get("", []):
         place = f"{row['url'] or row['origin']} [{row['id']}]"
-        head = f"{place} · {row['lang']} · {show(row['n_chars'])} characters"
-        page.add_details(head, row["text"][:PREVIEW_CHARS])
+        head = say(" · {lang} · {n} characters", lang=row["lang"], n=show(row["n_chars"]))
+        page.add_details(Bilingual(place, place) + head, row["text"][:PREVIEW_CHARS])
 
 
 def _ledger_section(page: Page, funnel: Mapping[str, Any]) -> None:
-    page.add_heading("The books", anchor="books")
+    page.add_heading(say("The books"), anchor="books")
     rows: list[list[Any]] = []
     for name, label, used in (("stored", "as stored", "used"), ("content", "content", "records")):
         side = funnel["bytes"][name]
         skipped = sum(side["skipped"].values())
-        rows.append([label, side["bytes"], side[used], skipped, side["quarantined"]])
+        rows.append([say(label), side["bytes"], side[used], skipped, side["quarantined"]])
     columns = ["bytes", "in", "in records", "skipped", "quarantined"]
-    page.add_table(Table("Every input byte", columns, rows))
-    kinds = [[f"skipped: {kind}", n] for kind, n in funnel["skipped"].items()]
-    kinds += [[f"quarantined: {kind}", n] for kind, n in funnel["quarantined_by_kind"].items()]
+    page.add_table(Table(say("Every input byte"), [say(name) for name in columns], rows))
+    kinds = [[say("skipped: {kind}", kind=kind), n] for kind, n in funnel["skipped"].items()]
+    kinds += [[say("quarantined: {kind}", kind=kind), n]
+              for kind, n in funnel["quarantined_by_kind"].items()]  # fmt: skip
     if kinds:
-        page.add_table(Table("Records that are no documents", ["kind", "records"], kinds))
+        names = [say("kind"), say("records")]
+        page.add_table(Table(say("Records that are no documents"), names, kinds))
     characters = funnel["characters"]
-    rows = [["in", characters["in"], None]]
+    rows = [[say("in"), characters["in"], None]]
     rows += [[rule, edit.get("added", 0), edit.get("removed", 0)]
              for rule, edit in characters["edits"].items()]  # fmt: skip
     gone = sum(characters["dropped"].values())
-    rows += [["dropped by rules", None, gone], ["quarantined", None, characters["quarantined"]]]
-    shown = [row for row in rows if row[1] or row[2]] + [["kept", characters["kept"], None]]
-    page.add_table(Table("Every character", ["step", "in or added", "out or removed"], shown))
+    rows += [[say("dropped by rules"), None, gone],
+             [say("quarantined"), None, characters["quarantined"]]]  # fmt: skip
+    shown = [row for row in rows if row[1] or row[2]] + [[say("kept"), characters["kept"], None]]
+    names = [say(name) for name in ("step", "in or added", "out or removed")]
+    page.add_table(Table(say("Every character"), names, shown))
 
 
 def _cost_section(page: Page, seconds: Mapping[str, Mapping[str, float]]) -> None:
     if not seconds:
         return
-    page.add_heading("Cost", anchor="cost")
+    page.add_heading(say("Cost"), anchor="cost")
+    spent = sorted(seconds.items(), key=lambda item: -item[1]["seconds"])
+    bars = [Bar(step, s["seconds"], f"{s['seconds']:.2f}", BLUE)
+            for step, s in spent if s["seconds"] > 0]  # fmt: skip
+    if bars:
+        page.add_svg(bar_chart(say("Processor seconds by step"), bars))
     rows = [[step, s["tasks"], s["cached"], s["seconds"]] for step, s in seconds.items()]
     columns = ["step", "tasks", "from the cache", "processor seconds in this run"]
-    page.add_table(Table("", columns, rows))
+    page.add_table(Table("", [say(name) for name in columns], rows))

@@ -12,6 +12,7 @@ from yanmo.charts import histogram
 from yanmo.documents import iterate, part_paths
 
 from .decide import ROUTES, routes
+from .report_words import say
 
 MIN_DOCUMENTS: Final = 10  # below which a histogram says nothing
 BINS: Final = 40
@@ -43,9 +44,9 @@ def signal_charts(run: Path, cuts: Mapping[str, Mapping[str, Any]]) -> dict[str,
             values = values[np.isfinite(values)]
             beyond = values < threshold if rule.startswith("min_") else values > threshold
             if len(values) >= MIN_DOCUMENTS and beyond.any():
-                title = (
-                    f"{name} · {len(values)} documents, {int(beyond.sum())} beyond {threshold:g}"
-                )
+                said = "{route} · {n} documents, {beyond} beyond {threshold}"
+                title = say(said, route=name, n=len(values), beyond=int(beyond.sum()),
+                            threshold=f"{threshold:g}")  # fmt: skip
                 drawn.setdefault(rule, []).append(
                     _histogram(title, str(cut["signal"]), values, threshold)
                 )

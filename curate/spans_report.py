@@ -7,6 +7,8 @@ import polars as pl
 
 from yanmo.report import Page, Table
 
+from .report_words import say
+
 MOST: Final = 15  # rows of the table of spans that most documents hold
 SHOWN_CHARS: Final = 100
 
@@ -16,7 +18,7 @@ def earlier_section(page: Page, run: Path) -> None:
     paths = sorted((run / "duplicates").glob("index-*.parquet"))
     if not paths:
         return
-    page.add_heading("Held by earlier runs", anchor="earlier")
+    page.add_heading(say("Held by earlier runs"), anchor="earlier")
     counts = (
         pl.scan_parquet(paths)
         .group_by("run")
@@ -26,7 +28,7 @@ def earlier_section(page: Page, run: Path) -> None:
         .collect()
     )  # fmt: skip
     columns = ["run of the index", "equal text", "alike", "documents there"]
-    page.add_table(Table("", columns, [list(row) for row in counts.rows()]))
+    page.add_table(Table("", [say(name) for name in columns], [list(row) for row in counts.rows()]))
 
 
 def spans_section(page: Page, run: Path) -> None:
@@ -34,7 +36,7 @@ def spans_section(page: Page, run: Path) -> None:
     paths = sorted((run / "duplicates").glob("lines-*.parquet"))
     if not paths:
         return
-    page.add_heading("Spans that several documents hold", anchor="spans")
+    page.add_heading(say("Spans that several documents hold"), anchor="spans")
     table = pl.scan_parquet(paths)
     kinds = (
         table.group_by("kind", "action")
@@ -44,8 +46,9 @@ def spans_section(page: Page, run: Path) -> None:
         .collect()
     )  # fmt: skip
     columns = ["kind", "action", "spans", "different", "in documents", "characters"]
-    page.add_table(Table("", columns, [list(row) for row in kinds.rows()]))
-    page.add_text("Spans may overlap; what was taken out, character by character, is in the books.")
+    page.add_table(Table("", [say(name) for name in columns], [list(row) for row in kinds.rows()]))
+    said = "Spans may overlap; what was taken out, character by character, is in the books."
+    page.add_text(say(said))
     most = (
         table.group_by("kind", "hash")
         .agg(
@@ -61,4 +64,4 @@ def spans_section(page: Page, run: Path) -> None:
     rows = [[kind, documents or None, count, first, " ".join((text or "").split())[:SHOWN_CHARS]]
             for kind, _, count, documents, first, text in most.rows()]  # fmt: skip
     columns = ["kind", "documents", "spans", "stays in", "text"]
-    page.add_table(Table("In most documents", columns, rows))
+    page.add_table(Table(say("In most documents"), [say(name) for name in columns], rows))

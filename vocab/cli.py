@@ -16,6 +16,8 @@ from yanmo.options import (
     verbosity_options,
 )
 
+from .view_command import view
+
 FILE = click.Path(path_type=Path)
 INPUTS = click.argument("inputs", nargs=-1, required=True, type=FILE, metavar="INPUT...")
 
@@ -167,6 +169,9 @@ def verify_command(
     )
     emit(report, as_json=as_json, text=_checks_text(report))
     require(report, grown)
+
+
+group.add_command(view)
 
 
 def _growth_text(report: dict[str, Any], out: Path) -> str:

@@ -287,7 +287,11 @@ def wordpiece_json(file: Path, config: dict[str, Any]) -> dict[str, Any]:
         config: ``tokenizer_config.json`` if there is one. Without ``do_lower_case`` in it, a
             vocabulary with no Latin capital of its own is taken for a lower-casing one.
     """
-    lines = file.read_text(encoding="utf-8").replace("\r\n", "\n").rstrip("\n").split("\n")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not a WordPiece vocabulary: not UTF-8 ({error})", where=file) from None
+    lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     vocab = {piece: index for index, piece in enumerate(lines)}
     if "[UNK]" not in vocab or len(vocab) != len(lines):
         raise DataError("not a WordPiece vocabulary: no [UNK], or a piece twice", where=file)

@@ -1,7 +1,6 @@
 """The report of a run, read from its markup and in a browser."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,18 +14,25 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
+from tests.browser import Browser, find_browser
 from yanmo import manifest
+from yanmo.charts import line_chart
 from yanmo.curate import run_search
 from yanmo.curate.discover import InputSpec
+from yanmo.curate.duplicates_report import verified_line
 from yanmo.curate.explain import explain
+from yanmo.curate.leak_verdicts import said as leaks_said
+from yanmo.curate.leaks_report import leaked_line
 from yanmo.curate.pipeline import run_recipe
+from yanmo.curate.report_words import WORDS as REPORT_WORDS
 from yanmo.curate.run_recipe import CurateRecipe
 from yanmo.curate.run_report import write_report
 from yanmo.curate.run_search import search_markup
+from yanmo.curate.verify_duplicates import said as verified_said
 from yanmo.files import read_json
 from yanmo.recipe import load
+from yanmo.vocab.view_words import WORDS as VIEW_WORDS
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WORDS = """
 river stone morning window letter garden bridge market winter summer teacher doctor kitchen mountain
 village island forest harbour engine station picture question answer minute evening weather journey
@@ -34,6 +40,7 @@ soldier farmer painter written spoken broken gentle narrow distant silent golden
 people with have that from they would there their about which other after where under never always
 """
 TWINS = ("https://zh.example/3", "https://zh.example/twin")
+FIELD = re.compile(r"\{(\w+)\}")
 EVIL = "</script><b>粗体&"
 
 
@@ -99,13 +106,13 @@ def test_every_dropped_document_is_in_the_page_with_its_reason(run: Path) -> Non
     assert short[4:] == ["min_words", "2", "20"]
     kept = pl.read_parquet(run / "documents" / "*.parquet")
     (twin,) = [rows[url] for url in rows if url in TWINS]
-    assert twin[4] == f"exact_duplicate of {kept.filter(pl.col('text') == prose(3))['id'].item()}"
+    assert twin[4] == f"exact_duplicate → {kept.filter(pl.col('text') == prose(3))['id'].item()}"
 
 
 def test_a_document_cannot_end_the_script(run: Path) -> None:
     html = (run / "report.html").read_text(encoding="utf-8")
     assert EVIL not in html
-    assert html.count("</script>") == 2
+    assert html.count("</script>") == 3
 
 
 def test_the_source_of_a_threshold_is_that_of_its_route(run: Path) -> None:
@@ -161,12 +168,7 @@ def test_made_again_it_is_the_same(run: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> str:
     """A headless Chromium; may be absent on a laptop, never in CI."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium: CI installs one")
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    return found
+    return find_browser()
 
 
 def rendered(browser: str, page: Path, profile: Path, fragment: str = "") -> str:
@@ -233,3 +235,60 @@ def test_a_page_that_was_not_dropped(run: Path, browser: str, tmp_path: Path) ->
     dom = rendered(browser, run / "report.html", tmp_path / "profile", "#why=nowhere.example")
     assert hits(dom) == []
     assert "`yanmo curate why RUN ID` looks everywhere" in dom
+
+
+@pytest.mark.browser
+def test_the_switch_shows_chinese_and_leaves_no_english(run: Path, tmp_path: Path) -> None:
+    """What a reader sees in Chinese holds names of rules, steps and files, and no English text."""
+    with Browser(tmp_path / "profile", language="zh-CN") as page:
+        page.look(width=400)
+        page.open(run / "report.html")
+        assert page.run("document.documentElement.lang") == "zh-Hans"  # as the browser prefers
+        assert page.run("document.documentElement.scrollWidth") <= 400
+        assert page.run("document.title") == "研墨 · 语料处理报告"
+        assert page.run("q.placeholder") == "网址、文档编号、出处、来源或规则"
+        assert page.texts("#count") == ["3 篇被丢弃文档中的 3 篇"]
+        shown = "\n".join(page.texts("h2, h3, nav a, .lead, main > p, th, summary"))
+        for english in REPORT_WORDS:
+            if len(english) > 4 and "{" not in english and not english.startswith("yanmo"):
+                assert not re.search(rf"(?<!\w){re.escape(english)}(?!\w)", shown), english
+        in_charts = "[...document.querySelectorAll('svg tspan[data-l={}]')].map(e=>"
+        in_charts += "getComputedStyle(e).display)"
+        assert set(page.run(in_charts.replace("{}", "en"))) == {"none"}
+        assert "none" not in page.run(in_charts.replace("{}", "zh"))
+        page.point('[data-to="en"]', click=True)
+        assert page.run("document.title") == "yanmo · corpus run"
+        assert page.texts("#count") == ["3 of 3 dropped documents"]
+        assert "Why was this page dropped?" in page.texts("h2")
+        assert page.complaints == []
+        assert page.requests == []
+
+
+def test_what_the_report_says_is_what_the_run_prints() -> None:
+    measured = {"below_0.7": {"count": 3, "share": 0.02}}
+    for sampled in (False, True):
+        result = {"compared": 150, "removed": 1500, "sampled": sampled, "char5": measured}
+        assert str(verified_line(result)) == verified_said(result)
+    for leaked, judged in ((0, 10), (4, 9)):
+        found = {"both": 2, "question": 1, "options": 1}
+        summary = {"leaked": leaked, "questions": 10, "documents": 5, "found": found,
+                   "judged": judged}  # fmt: skip
+        assert str(leaked_line(summary)) == leaks_said(summary)
+
+
+def test_every_text_has_its_fields_in_both_languages() -> None:
+    for table in (REPORT_WORDS, VIEW_WORDS):
+        for english, chinese in table.items():
+            assert sorted(FIELD.findall(english)) == sorted(FIELD.findall(chinese)), english
+
+
+def test_a_legend_stands_above_its_lines() -> None:
+    """Many long names wrap; the plot starts below the last row of them."""
+    names = [f"a long name of a line, number {k}" for k in range(9)]
+    svg = line_chart("title", [(name, [0, 1], [0, k]) for k, name in enumerate(names)])
+    rows = [float(y) for y in re.findall(r'y="([0-9.]+)" text-anchor="start">a long', svg)]
+    points = re.findall(r'points="([^"]+)"', svg)
+    top = min(float(pair.split(",")[1]) for line in points for pair in line.split())
+    assert len(rows) == 9
+    assert len(set(rows)) > 1
+    assert max(rows) < top
