@@ -16,6 +16,7 @@ from yanmo.options import (
     verbosity_options,
 )
 
+from .compare_command import compare_command
 from .view_command import view
 
 FILE = click.Path(path_type=Path)
@@ -172,6 +173,7 @@ def verify_command(
 
 
 group.add_command(view)
+group.add_command(compare_command)
 
 
 def _growth_text(report: dict[str, Any], out: Path) -> str:
