@@ -24,6 +24,7 @@ NEEDED: Final = {
     "trafilatura": ("trafilatura", "main content, the careful way"),
     "ftfy": ("ftfy", "mojibake repair"),
     "opencc": ("opencc", "traditional and simplified"),
+    "idna": ("idna", "host names beyond ASCII"),
 }
 OPTIONAL: Final = {
     "torch": ("torch", "training and scoring", 'pip install "yanmo[train]"'),

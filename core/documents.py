@@ -44,11 +44,13 @@ DROPPED_SCHEMA: Final = pa.schema(
         ("threshold", pa.float64()),
         ("encoding", pa.string()),
         ("encoding_reason", pa.string()),
+        ("matched", pa.string()),
         ("text", pa.large_string()),
     ]
 )
 """``encoding_reason`` is the JSON object that ``meta`` holds of a kept document under ``encoding``:
-why its bytes were read so. Null where nothing had to be chosen."""
+why its bytes were read so. Null where nothing had to be chosen. ``matched`` says what the rule
+found where that is no number, the entry of a list; null for all other rules."""
 
 # A row group is what a reader holds at once. 1024 rows of web text are a few megabytes; a table is
 # cut by rows alone, so the bytes depend on the rows and not on who wrote them.

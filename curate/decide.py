@@ -4,7 +4,7 @@ Every rule compares one signal with one threshold. The rules stand in one order;
 document fails is its verdict, and all that it fails are listed.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from yanmo.documents import PartWriter, iterate
 from yanmo.errors import RecipeError
-from yanmo.recipe import from_table
+from yanmo.recipe import did_you_mean, from_table
 
+from .extra_rules import category_rule
 from .published_thresholds import PublishedThresholds
 from .signals import EXTRA, PUBLISHED, PUBLISHED_ZH, SIGNALS
 from .thresholds import Rules, Thresholds
@@ -143,6 +144,10 @@ def rules_in_force(rules: Rules) -> list[Rule]:
     """The rules of ``ALL_RULES`` with a threshold for some route, in order, then the extra ones."""
     named = set[str]().union(*(rules.in_force(route) for route in ROUTES))
     found = {rule.name: rule for rule in ALL_RULES if rule.name in named}
+    for category, most in rules.words.items():
+        if most is not None:
+            name, signal = category_rule(category)
+            found[name] = Rule(name, signal, False)
     for extra in rules.extra:
         for name in extra.thresholds():
             kind = name.removesuffix(f"_{extra.column}")
@@ -150,7 +155,7 @@ def rules_in_force(rules: Rules) -> list[Rule]:
     return list(found.values())
 
 
-def check_measured(rules: Rules, measured: Container[str]) -> None:
+def check_measured(rules: Rules, measured: Collection[str]) -> None:
     """See that every rule in force has its signal.
 
     Raises:
@@ -160,7 +165,8 @@ def check_measured(rules: Rules, measured: Container[str]) -> None:
         if rule.signal not in measured:
             if rule.name not in _PUBLISHED_RULES:
                 raise RecipeError(f"the rule {rule.name} asks for a signal that is not measured",
-                                  value=rule.signal)  # fmt: skip
+                                  value=rule.signal,
+                                  fix=did_you_mean(rule.signal, measured))  # fmt: skip
             language = "zh" if rule.signal in {s.name for s in PUBLISHED_ZH} else "en"
             setting = f"published_{language}"
             if rule.signal in {s.name for s in SIGNALS}:

@@ -4,11 +4,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from yanmo.documents import DROPPED_SCHEMA, SCHEMA, document_id
 
+from .blocked_pages import STEP as URL_STEP
+from .blocked_pages import BlockedPages
 from .encoding import decode_page
 from .extract import Extracted, Extractor
 from .ledger import Quarantine, Rejected
@@ -61,6 +64,28 @@ class Desk:
         batch = batch.set_column(batch.schema.get_field_index("meta"), "meta", meta)
         alive = texts.is_valid()
         return self._documents(batch.filter(alive), texts.filter(alive), encodings.filter(alive))
+
+    def leave_out(self, batch: pa.RecordBatch, blocked: BlockedPages) -> pa.RecordBatch:
+        """The pages of the next batch that go on; the others are dropped as they came, undecoded.
+
+        Characters of a page that came as bytes are never counted: nobody has decoded them.
+        """
+        rows, verdicts = blocked.next(batch.column("origin"))
+        if not rows:
+            return batch
+        for row, verdict in zip(rows, verdicts, strict=True):
+            chars = len(batch.column("text")[row].as_py() or "")
+            self.chars_in += chars
+            counts = self.dropped.setdefault(verdict["rule"], {"documents": 0, "chars": 0})
+            counts["documents"] += 1
+            counts["chars"] += chars
+            origin = batch.column("origin")[row].as_py()
+            self._rows.append({"id": document_id(self.source, origin), "source": self.source,
+                               "origin": origin, "url": batch.column("url")[row].as_py(),
+                               "step": URL_STEP, **verdict})  # fmt: skip
+        keep = np.ones(batch.num_rows, np.bool_)
+        keep[rows] = False
+        return batch.filter(pa.array(keep))
 
     def give_dropped(self) -> pa.Table:
         """The rows dropped since the last call, in DROPPED_SCHEMA."""

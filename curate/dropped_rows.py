@@ -46,6 +46,7 @@ def dropped_rows(
         {"id": ids, "source": batch.column("source"), "origin": batch.column("origin"),
          "url": batch.column("url"), "step": word["step"], "rule": word["rule"],
          "value": word["value"], "threshold": word["threshold"],
-         "encoding": batch.column("encoding"), "encoding_reason": reasons, "text": text},
+         "encoding": batch.column("encoding"), "encoding_reason": reasons,
+         "matched": pa.nulls(len(ids), pa.string()), "text": text},
         schema=DROPPED_SCHEMA,
     )  # fmt: skip

@@ -11,10 +11,12 @@ from yanmo.documents import part_paths
 from yanmo.errors import DataError
 from yanmo.files import open_input
 
+from .blocked_pages import STEP as URL_STEP
 from .desk import EMPTY
 from .edit_diff import diff_lines, edits_of
 from .explain_rules import fact_lines, judged, route_of, rule_lines
 from .explain_twins import twin_lines, twins_of
+from .explain_words import word_lines, words_of
 from .leaks_report import leak_lines, leaks_of
 from .reasons import encoding_reason
 from .runfolder import open_run
@@ -30,10 +32,12 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     Returns:
         ``{"id", "outcome", "source", "origin", "url", "step", "rule", "value", "threshold",
         "threshold_source", "duplicate", "earlier", "spans", "leaks", "signals", "route", "rules",
-        "edits", "text"}``; ``duplicate`` holds its twins, ``earlier`` is its row of what earlier
-        runs hold, ``spans`` those found in it, of lines, sentences …, ``leaks`` the exam questions,
-        ``rules`` all that judged it, ``edits`` what the line rules cut out. Of a record in the
-        quarantine, known by its origin alone: ``{"outcome", "source", "origin", "kind", "error"}``.
+        "edits", "words", "matched", "text"}``; ``duplicate`` holds its twins, ``earlier`` is its
+        row of what earlier runs hold, ``spans`` those found in it, of lines, sentences …, ``leaks``
+        the exam questions, ``rules`` all that judged it, ``edits`` what the line rules cut out,
+        ``words`` its listed words, ``matched`` the entry of a list that dropped it. Of a record in
+        the quarantine, known by its origin alone: ``{"outcome", "source", "origin", "kind",
+        "error"}``.
 
     Raises:
         DataError: no document, or more than one, goes by that name.
@@ -50,6 +54,7 @@ def explain(run: Path, wanted: str) -> dict[str, Any]:
     row["leaks"] = leaks_of(run, row["id"])
     row["signals"] = _signals(run, row["id"])
     row["edits"] = edits_of(run, row["id"])
+    row["words"] = words_of(run, row["id"])
     cuts = manifest["counts"].get("thresholds", {})
     row["route"] = route_of(row["signals"]) if row["signals"] else None
     row["rules"] = judged(row["signals"], cuts)
@@ -146,6 +151,8 @@ def _verdict_lines(found: Mapping[str, Any]) -> list[str]:
     lines = []
     if found["outcome"] == "dropped":
         lines.append(f"dropped at step {found['step']} by {found['rule']}")
+        if found.get("matched"):
+            lines.append(f"found in its address: {found['matched']}")
         if found["value"] is not None and found["threshold"] is not None:
             lines.append(f"value {found['value']:.6g}, threshold {found['threshold']:.6g}")
         if found["threshold_source"]:
@@ -171,7 +178,9 @@ def render(found: dict[str, Any]) -> str:
     lines += _verdict_lines(found)
     lines += _span_lines(found.get("spans") or [])
     lines += leak_lines(found.get("leaks") or [])
+    lines += word_lines(found)
     missing = "(the page gave no text)" if found.get("rule") == EMPTY else "(text not kept)"
+    missing = "(left out before it was extracted)" if found.get("step") == URL_STEP else missing
     lines += ["", (found.get("text") or missing)[:SHOWN_TEXT]]
     lines += diff_lines(found)
     lines += rule_lines(found.get("rules") or [], found.get("route"))

@@ -1,5 +1,6 @@
-"""Rules on signals of any name: ``[[rules.extra]]``."""
+"""Rules on signals of any name, ``[[rules.extra]]``, and on listed words, ``[rules.words]``."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from yanmo.errors import RecipeError
@@ -38,3 +39,20 @@ class ExtraRule:
         if self.max is not None:
             found[f"max_{self.column}"] = self.max
         return found
+
+
+def category_rule(category: str) -> tuple[str, str]:
+    """The rule on the density of a category of listed words, and its signal."""
+    signal = f"listed_word_density.{category}"
+    return f"max_{signal}", signal
+
+
+def check_densities(densities: Mapping[str, float | None]) -> None:
+    """Refuse thresholds of ``[rules.words]`` that are no densities.
+
+    Raises:
+        RecipeError: one is below 0.
+    """
+    for category, most in densities.items():
+        if most is not None and not most >= 0:
+            raise RecipeError(f"'rules.words.{category}' must be at least 0", value=most)

@@ -1,7 +1,7 @@
-"""Signals that a recipe adds: a quality model, perplexity, a user's own columns, fields of meta.
+"""Signals that a recipe adds: a quality model, perplexity, listed words, a user's own columns.
 
     measured ─┬──────────────────────────────────────────┬─ join ─ signals with more columns
-    cleaned ──┴─ quality, perplexity (bounded samples) ──┘
+    cleaned ──┴─ quality, perplexity (samples), words ───┘
     tables ───── sort ───────────────────────────────────┘
 
 What is measured stays as it is; rules, ``highest:<field>`` and reports read the joined table.
@@ -15,21 +15,26 @@ from yanmo.errors import DataError, ModelMissing, RecipeError
 from yanmo.recipe import did_you_mean
 from yanmo.tasks import Done, Identities, Input, Task
 
+from .extra_rules import category_rule
 from .perplexity import PERPLEXITY_SIGNALS, require_kenlm
 from .quality import SCORES_FILE, model_files
+from .word_counts import COUNTS_FILE, WORD_SIGNALS
 
 if TYPE_CHECKING:
     from .run_progress import Progress
     from .run_recipe import CurateRecipe
+    from .word_steps import ListedWords
 
 QUALITY_SIGNALS: Final = ("quality", "quality_percentile")
 _MODULE: Final = "yanmo.curate"
 
 
 def added(settings: "CurateRecipe") -> list[str]:
-    """Names of the signals that a recipe adds, in the order of their columns."""
+    """Names of the signals that a recipe adds; categories of listed words stand in the lists."""
     names = list(QUALITY_SIGNALS) if settings.quality.model else []
     names += list(PERPLEXITY_SIGNALS) if settings.perplexity else []
+    names += list(WORD_SIGNALS) if settings.words.is_on else []
+    names += [category_rule(name)[1] for name in settings.rules.words if settings.words.is_on]
     return names + [column for table in settings.signals for column in table.columns]
 
 
@@ -51,6 +56,8 @@ def check_added(settings: "CurateRecipe") -> None:
     if not settings.decide:
         return
     for rule in settings.rules.extra:
+        if settings.words.is_on and rule.column.partition(".")[0] in WORD_SIGNALS:
+            continue
         if rule.column not in own | set(names):
             raise RecipeError(
                 "'rules.extra' asks for a signal that is not measured",
@@ -83,9 +90,12 @@ def check_models(settings: "CurateRecipe") -> None:
 def _check_thresholds(settings: "CurateRecipe", known: set[str]) -> None:
     from .decide import rules_in_force
 
-    fixes = {"quality": "Set quality.model.", "perplexity": "Add a [[perplexity]] table."}
+    fixes = {"quality": "Set quality.model.", "perplexity": "Add a [[perplexity]] table.",
+             "listed": "Set words.lists."}  # fmt: skip
     for rule in rules_in_force(settings.rules):
-        kind = rule.signal.partition("_")[0]
+        kind = rule.signal.removeprefix("n_").partition("_")[0]
+        if kind == "listed" and settings.words.is_on:
+            continue  # its category is looked for once the lists are read
         if kind in fixes and rule.signal not in known:
             raise RecipeError(f"the rule {rule.name} asks for a signal that is not measured",
                               value=rule.signal, fix=fixes[kind])  # fmt: skip
@@ -97,6 +107,7 @@ def add_signals(
     measured: Sequence[Done],
     settings: "CurateRecipe",
     identities: Identities,
+    words: "ListedWords",
 ) -> list[Done]:
     """Measure what the recipe adds, and join it; ``measured`` itself where it adds nothing."""
     if not added(settings) or not cleaned:
@@ -118,11 +129,14 @@ def add_signals(
                                   f"{_MODULE}.perplexity:perplexity_part", documents, files,
                                   parameters))  # fmt: skip
         models |= {f"perplexity/{f.path.name}": f.identity for f in files}
+    if words.counted:
+        scored.append(list(words.counted))
     tables = _sorted_tables(progress, settings, identities)
     identities.save()
     parameters = {
         "columns": [SCORES_FILE] * bool(settings.quality.model)
-        + ["perplexity.parquet"] * bool(settings.perplexity),
+        + ["perplexity.parquet"] * bool(settings.perplexity)
+        + [COUNTS_FILE] * bool(words.counted),
         "tables": [[list(t.columns), t.key, t.path is not None] for t in settings.signals],
         "models": models,
     }

@@ -31,6 +31,8 @@ BYTES_A_DOCUMENT: Final = 220
 """What the steps hold that see all documents at once. Source: docs/duplicates.md, ten million."""
 SHARED_STEPS: Final = ("exact-groups", "near", "combine", "verify-choice", "verify")
 """Steps of one task: more workers do not shorten them."""
+LIST_STEPS: Final = ("url-lists", "word-lists")
+"""Steps whose price does not depend on the pages."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,9 @@ def _steps(sources: Sequence[Sampled], cold: Trial) -> dict[str, float]:
     """
     seconds = {}
     for step in dict.fromkeys(step for found in sources for step in found.many.seconds):
+        if step in LIST_STEPS:
+            seconds[step] = cold.seconds.get(step, 0.0)
+            continue
         groups = [[found] for found in sources] if step == "ingest" else [list(sources)]
         fixed = cold.seconds.get(step, 0.0)
         seconds[step] = fixed + sum(_price(step, group) for group in groups)
@@ -235,7 +240,9 @@ def _price(step: str, group: Sequence[Sampled]) -> float:
     more = sum(f.many.seconds.get(step, 0.0) - f.tiny.seconds.get(step, 0.0) for f in group)
     chars = sum(found.many.chars_in - found.tiny.chars_in for found in group)
     whole = sum(found.many.chars_in * found.factor for found in group)
-    return max(more, 0.0) / max(chars, 1) * whole
+    if chars <= 0:  # the sample is all there is, and what starting costs is known already
+        return 0.0
+    return max(more, 0.0) / chars * whole
 
 
 def rule_rows(found: Forecast) -> list[list[Any]]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from yanmo.documents import DROPPED_SCHEMA, SCHEMA, PartWriter
 from yanmo.recipe import from_table
 
+from .blocked_pages import BlockedPages
 from .desk import Desk
 from .discover import InputFile
 from .extract import ExtractOptions, Extractor
@@ -33,7 +34,8 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
         inputs: the local files, in order.
         parameters: ``files`` (fields of ``InputFile``; ``path`` is set for those that are not
             local), ``read`` and ``extract`` (tables), ``part_bytes``, ``limit`` (pages used of a
-            group, or None), ``stretch`` (fields of ``Stretch`` where one is read of one file).
+            group, or None), ``stretch`` (fields of ``Stretch`` where one is read of one file),
+            ``urls`` (there if the last input holds the pages to leave out by their address).
         out: folder to write.
 
     Returns:
@@ -41,6 +43,8 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
         "encodings", "retried"}``.
     """
     options = from_table(ReadOptions, parameters["read"], where="read")
+    blocked = BlockedPages(inputs[-1] if "urls" in parameters else None)
+    inputs = inputs[:-1] if "urls" in parameters else inputs
     local = iter(inputs)  # the file, or the pieces of an unpacked one
     files = [
         InputFile(**{**item, "path": item["path"] or str(next(local, ""))})
@@ -60,7 +64,7 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
         else:
             pages = read_group(files, options=options, ledger=ledger)
         for batch in _limited(pages, parameters, desk):
-            parts.write(desk.take(batch))
+            parts.write(desk.take(desk.leave_out(batch, blocked)))
             dropped.write(desk.give_dropped())
         retried = dict(sorted(extractor.failures.items()))
     books = ledger.as_dict()

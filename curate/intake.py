@@ -126,7 +126,10 @@ def read_table(settings: CurateRecipe) -> dict[str, Any]:
 def inputs_read(ingested: Sequence[Done]) -> list[dict[str, Any]]:
     """The files that a run read, for its manifest: each once, and none that it made itself."""
     made = {done.folder for done in ingested}
-    inputs = {i.path: i for done in ingested for i in done.task.inputs if i.path.parent not in made}
+    # The last input of a task with "urls" are the pages to leave out.
+    ends = [-1 if "urls" in done.task.parameters else None for done in ingested]
+    read = [i for done, end in zip(ingested, ends, strict=True) for i in done.task.inputs[:end]]
+    inputs = {i.path: i for i in read if i.path.parent not in made}
     return [{"path": str(i.path), "sha256": i.identity or None, "bytes": i.path.stat().st_size}
             for i in inputs.values()]  # fmt: skip
 

@@ -4,7 +4,8 @@
        (a file, group,      └─ signatures ───────┘   (over all parts; no text)
         or stretch a task)             … ─ decontaminate ─ pii   (where they are on)
 
-Between `clean` and `measure` stand `lines`, if a rule of it is on, and the steps of `site`.
+Between `clean` and `measure` stand `lines`, if a rule of it is on, and the steps of `site`. With
+lists of `[urls]` pages are judged by their address before the first task here extracts them.
 Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
 moved threshold redoes `decide` and what follows from it, and copies only the parts whose verdicts
 changed.
@@ -37,7 +38,9 @@ from .run_progress import Progress
 from .run_recipe import CurateRecipe
 from .span_steps import find_spans
 from .split import ingest
+from .url_steps import read_url_lists
 from .verify_duplicates import said
+from .word_steps import read_word_lists
 
 CACHE_BYTES: Final = 200 << 30
 
@@ -90,7 +93,7 @@ def run_recipe(settings: CurateRecipe, out: Path, *, workers: int = 1, rehash: b
         report = pool.call("yanmo.curate.run_report:write_report", out)
     seconds = time.monotonic() - start
     notes = [said(steps.verified.result)] if steps.verified else []
-    notes += steps.cleared.notes()
+    notes += [*steps.cleared.notes(), *steps.words.notes(), *steps.urls.notes()]
     notes += [] if language_model() else [NO_MODEL]
     return RunResult(balance.funnel(), progress.steps, progress.fresh, seconds, report, notes)
 
@@ -101,7 +104,9 @@ def run_steps(
     """Run every task of a recipe, step after step."""
     earlier = EarlierRuns(progress.run, settings, progress.cache.parent)
     questions = index_questions(settings, identities, progress.run)
-    ingested = ingest(groups, settings, progress.cache, identities, run=progress.run)
+    words = read_word_lists(settings, identities, progress.run)
+    urls = read_url_lists(settings, identities, progress.run)
+    ingested = ingest(groups, settings, progress.cache, identities, run=progress.run, urls=urls)
     identities.save()
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
@@ -109,7 +114,8 @@ def run_steps(
     edited = edit_lines(progress, cleaned, settings)
     cleaned = list(edited.documents)
     measured = progress.run([_measure(d, settings) for d in cleaned])
-    measured = add_signals(progress, cleaned, measured, settings, identities)
+    words.count(progress.run, cleaned, settings)
+    measured = add_signals(progress, cleaned, measured, settings, identities, words)
     judged = judge(progress, cleaned, measured, settings, earlier)
     verified = verify_duplicates(progress, cleaned, judged.duplicates, settings)
     sizes = list_clusters(progress.run, cleaned, judged.duplicates, settings)
@@ -119,7 +125,8 @@ def run_steps(
     cleared = decontaminate(progress.run, spans.edited(final), questions, settings)
     masked = progress.run([_mask(d, settings) for d in cleared.texts if settings.pii.is_on])
     return Steps(ingested, cleaned, measured, judged.settled, final, cleared, judged.duplicates,
-                 verified, sizes, masked, spans, earlier, judged.matches, edited)  # fmt: skip
+                 verified, sizes, masked, spans, earlier, judged.matches, edited, words,
+                 urls)  # fmt: skip
 
 
 def _clean(part: Input, settings: CurateRecipe) -> Task:

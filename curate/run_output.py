@@ -20,7 +20,9 @@ from .run_progress import Progress
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep
 from .span_steps import Spans
+from .url_steps import UrlFilter
 from .verify_duplicates import VERIFY_NAME
+from .word_steps import ListedWords
 
 
 def balance_of(steps: "Steps") -> Balance:
@@ -60,6 +62,8 @@ class Steps:
     earlier: EarlierRuns
     matches: Sequence[Done]
     edited: EditedParts
+    words: ListedWords
+    urls: UrlFilter
 
     @property
     def documents(self) -> list[Input]:
@@ -91,6 +95,7 @@ def write_run(
         + numbered(steps.matches, "index.parquet", ".parquet", stem="index")
         + numbered(steps.spans.cut, "lines.parquet", ".parquet", stem="lines"),
         "leaks": steps.cleared.leaks(),
+        "words": steps.words.parts(),
         "pii": numbered(steps.masked, "pii.parquet", ".parquet"),
         "edits": numbered(steps.edited.cutting, "edits.parquet", ".parquet"),
     }
@@ -101,7 +106,8 @@ def write_run(
     inputs = inputs_read(steps.ingested)
     models_used = {path.path.name: path.identity for path in language_model()}
     counts = {"funnel": funnel, "seconds": progress.steps, "models": models_used,
-              **settings.rule_sources(), **account(steps.measured)}  # fmt: skip
+              **settings.rule_sources(), **account(steps.measured), **steps.words.account(),
+              **steps.urls.account()}  # fmt: skip
     made = manifest.build("run", recipe=recipe.to_table(settings), inputs=inputs,
                           seed=settings.seed, counts=counts, parts=listed)  # fmt: skip
     manifest.write(out, made)

@@ -23,7 +23,9 @@ from .signals import Measure
 from .site_lines import SiteOptions
 from .span_options import SpanOptions
 from .thresholds import Rules
+from .url_options import UrlOptions
 from .user_signals import UserSignals
+from .word_lists import WordOptions
 
 
 @dataclass(frozen=True)
@@ -130,12 +132,14 @@ class CurateRecipe:
     decide: bool = setting(True, help="Apply the rules; off keeps every document with text.")
     input: tuple[InputSpec, ...] = ()
     read: ReadOptions = field(default_factory=ReadOptions)
+    urls: UrlOptions = field(default_factory=UrlOptions)
     extract: ExtractOptions = field(default_factory=ExtractOptions)
     normalize: NormalizeOptions = field(default_factory=NormalizeOptions)
     language: LanguageOptions = field(default_factory=LanguageOptions)
     lines: LineOptions = field(default_factory=LineOptions)
     site: SiteOptions = field(default_factory=SiteOptions)
     measure: Measure = field(default_factory=Measure)
+    words: WordOptions = field(default_factory=WordOptions)
     quality: QualityOptions = field(default_factory=QualityOptions)
     perplexity: tuple[PerplexityOptions, ...] = setting(
         (), help="[[perplexity]] tables instead of this line: model, language, head, middle"

@@ -10,6 +10,7 @@
     duplicates/lines-*.parquet   id, start, end, hash, first_id of spans; absent if off
     duplicates/verify.json       with --verify: how alike removed and kept documents are
     leaks/                       exam questions that were found: leaks.jsonl, leaks.json, places
+    words/part-*.parquet         id, start, end, word, category, weight: listed words; empty if off
     pii/part-*.parquet           id, type, place and keyed hash of personal data; empty if off
     edits/part-*.parquet         id, step, start, end, rule, text: what the line rules cut out
     manifest.json  recipe.toml  funnel.json  report.html
@@ -31,7 +32,7 @@ from yanmo.files import atomic_folder, read_json
 from yanmo.tasks import Done
 
 FOLDERS: Final = (
-    "documents", "dropped", "quarantine", "signals", "duplicates", "leaks", "pii", "edits",
+    "documents", "dropped", "quarantine", "signals", "duplicates", "leaks", "words", "pii", "edits",
 )  # fmt: skip
 STABLE: Final = (*FOLDERS, "funnel.json")
 """What law 6 covers: equal bytes for any number of workers and after any crash."""

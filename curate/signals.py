@@ -193,8 +193,11 @@ EXTRA: Final[tuple[Signal, ...]] = (
     _ratio("perplexity_per_char", "the same per character", "yanmo"),
     _ratio("perplexity_bucket", "0 head, 1 middle, 2 tail", "CCNet"),
     _ratio("unknown_word_fraction", "words that its vocabulary has not", "yanmo"),
+    _count("n_listed_words", "matches of the words of [words]", "yanmo"),
+    _count("n_listed_word_types", "how many different ones", "ChineseWebText"),
+    _ratio("listed_word_density", "sum of their weights per 1000 characters", "yanmo"),
 )
-"""Measured where the recipe names a model."""
+"""Measured where the recipe names a model or a list."""
 
 _DATATROVE: Final = "datatrove 0.10.1"
 _NEO: Final = "MAP-NEO"

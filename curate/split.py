@@ -22,6 +22,7 @@ from .intake import Identified, identified, ingest_task, read_table, spooled
 from .options import ReadOptions
 from .run_recipe import CurateRecipe
 from .stretch import Stretch
+from .url_steps import UrlFilter
 from .warc import CHECKSUM_BYTES, MAX_HEADER, SCAN_BYTES
 
 PACKED_SHARE: Final = 4
@@ -77,6 +78,7 @@ def ingest(
     identities: Identities,
     *,
     run: Run,
+    urls: UrlFilter | None = None,
 ) -> list[Done]:
     """Read all groups of files, the large ones in stretches.
 
@@ -89,6 +91,7 @@ def ingest(
         cache: the cache folder.
         identities: of the input files.
         run: runs tasks; results in the order of the tasks.
+        urls: judges pages by their address before they are extracted.
 
     Returns:
         The finished tasks in the order of the files, those that unpacked a file before those that
@@ -109,7 +112,8 @@ def ingest(
         _tasks(large[index], settings) if index in large else [ingest_task(source, settings)]
         for index, source in enumerate(sources)
     ]
-    done = iter(run([task for some in tasks for task in some]))
+    every = [task for some in tasks for task in some]
+    done = iter(run((urls or UrlFilter()).apply(every, settings, run)))
     ordered: list[Done] = []
     for index, some in enumerate(tasks):
         ordered += large[index].unpacked if index in large else []

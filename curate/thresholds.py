@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from yanmo.recipe import setting
 
-from .extra_rules import ExtraRule
+from .extra_rules import ExtraRule, category_rule, check_densities
 from .published_thresholds import PublishedThresholds
 
 GOPHER: Final = "MassiveText (Gopher), appendix A"
@@ -24,6 +24,7 @@ FINEWEB2: Final = "FineWeb-2, cmn_Hani"
 MAP_NEO: Final = "MAP-NEO, Chinese pipeline"
 CHINESE_WEB_TEXT: Final = "ChineseWebText"
 OWN: Final = "yanmo; nothing published"
+OWN_LISTS: Final = "docs/lists.md; it depends on the list"
 
 Ratio = float | None
 Count = int | None
@@ -110,6 +111,11 @@ class Thresholds:
     max_perplexity: Ratio = _number(None, "CCNet, by language", "perplexity per word")
     max_perplexity_bucket: Ratio = setting(
         None, low=0, high=2, source="CCNet", help="0 keeps the head, 1 also the middle"
+    )
+    max_listed_words: Count = _number(None, OWN_LISTS, "words of [words] in the text")
+    max_listed_word_types: Count = _number(None, OWN_LISTS, "how many different ones")
+    max_listed_word_density: Ratio = _number(
+        None, OWN_LISTS, "their weights together, per 1000 characters"
     )
 
 
@@ -212,9 +218,14 @@ class Rules:
     ja: CharacterThresholds = field(default_factory=CharacterThresholds)
     default: Thresholds = field(default_factory=Thresholds)
     published: PublishedThresholds = field(default_factory=PublishedThresholds)
+    words: dict[str, float | None] = field(default_factory=dict)
     extra: tuple[ExtraRule, ...] = setting(
         (), help="[[rules.extra]] tables instead of this line: column, min, max, missing, routes"
     )
+
+    def __post_init__(self) -> None:
+        """Refuse densities below 0."""
+        check_densities(self.words)
 
     def in_force(self, route: str) -> dict[str, tuple[float, str]]:
         """The rules that judge documents of a route.
@@ -240,6 +251,9 @@ class Rules:
             value = getattr(self.published, one.name)
             if value is not None:
                 found[one.name] = (float(value), str(one.metadata["source"]))
+        for category, most in self.words.items():
+            if most is not None:
+                found[category_rule(category)[0]] = (float(most), "set in the recipe")
         for rule in self.extra:
             if not rule.routes or route in rule.routes:
                 found |= {k: (v, "set in the recipe") for k, v in rule.thresholds().items()}
