@@ -91,7 +91,7 @@ def agreement(
         ("texts", "equal", "with_special_token", "with_u2581", "different", "lost"), 0
     )
     example: dict[str, Any] | None = None
-    for batch in _batches(texts, 2000):
+    for batch in batches(texts, 2000):
         plain = []
         for text in batch:
             if any(token in text for token in special):
@@ -136,7 +136,8 @@ def _compare(
                 break
 
 
-def _batches(texts: Iterable[str], size: int) -> Iterable[list[str]]:
+def batches(texts: Iterable[str], size: int) -> Iterable[list[str]]:
+    """Lists of up to ``size`` texts."""
     batch: list[str] = []
     for text in texts:
         batch.append(text)

@@ -145,7 +145,7 @@ def _load_spm(file: Path, config: dict[str, Any]) -> Base:
     processor: Any = None
     if sidecar.is_file():
         document = read_json(sidecar)
-        model = _take_added(model, document.get("added_tokens", []), sidecar)
+        model = take_added(model, document.get("added_tokens", []), sidecar)
         processor = document.get("post_processor")
     texts = [piece.text for piece in model.pieces]
     if "eos_token" not in config:
@@ -160,7 +160,12 @@ def _load_spm(file: Path, config: dict[str, Any]) -> Base:
     )
 
 
-def _take_added(model: Model, added: Sequence[Mapping[str, Any]], file: Path) -> Model:
+def take_added(model: Model, added: Sequence[Mapping[str, Any]], file: Path) -> Model:
+    """Take the tokens that a ``tokenizer.json`` adds behind the pieces into the model.
+
+    Raises:
+        DataError: their ids leave a hole.
+    """
     pieces = list(model.pieces)
     for token in sorted(added, key=lambda item: int(item["id"])):
         if token["id"] < len(pieces):

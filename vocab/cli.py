@@ -17,6 +17,9 @@ from yanmo.options import (
 )
 
 from .compare_command import compare_command
+from .doctor_command import doctor_command
+from .export_command import export_command
+from .prune_command import prune_command
 from .view_command import view
 
 FILE = click.Path(path_type=Path)
@@ -26,6 +29,11 @@ INPUTS = click.argument("inputs", nargs=-1, required=True, type=FILE, metavar="I
 @click.group("vocab")
 def group() -> None:
     """Text in; tokenizers and grown vocabularies out."""
+
+
+group.add_command(doctor_command)
+group.add_command(export_command)
+group.add_command(prune_command)
 
 
 @group.command("train")

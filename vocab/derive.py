@@ -60,14 +60,26 @@ class Deriver:
             return self._result_rank.get(left + right, _NEVER)
         return _NEVER
 
-    def parts(self, surface: bytes) -> list[bytes]:
-        """What the vocabulary makes of a text of one word, as bytes of each token."""
+    def halves(self, surface: bytes) -> tuple[bytes, bytes] | None:
+        """The two parts that the last merge joins; ``None`` if no merge makes these bytes."""
+        left, *right = self.parts(surface, least=2)
+        if len(right) != 1 or self._rank(left, right[0]) == _NEVER:
+            return None
+        return left, right[0]
+
+    def parts(self, surface: bytes, *, least: int = 1) -> list[bytes]:
+        """What the vocabulary makes of a text of one word, as bytes of each token.
+
+        Args:
+            surface: the bytes of the text.
+            least: stop merging when so many parts are left.
+        """
         if self._bytes_level:
             parts = [surface[k : k + 1] for k in range(len(surface))]
         else:
             parts = [character.encode() for character in surface.decode("utf-8")]
         ranks = [self._rank(a, b) for a, b in pairwise(parts)]
-        while ranks:
+        while len(parts) > least:
             best = min(ranks)
             if best == _NEVER:
                 break
