@@ -18,7 +18,9 @@ from yanmo.options import (
 
 from .compare_command import compare_command
 from .doctor_command import doctor_command
+from .embed_command import embed
 from .export_command import export_command
+from .grow_command import grow
 from .prune_command import prune_command
 from .view_command import view
 
@@ -34,6 +36,8 @@ def group() -> None:
 group.add_command(doctor_command)
 group.add_command(export_command)
 group.add_command(prune_command)
+group.add_command(embed)
+group.add_command(grow)
 
 
 @group.command("train")
