@@ -16,11 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from . import meter, texts
+from . import meter, recombined, texts
 from .environments import interpreter
 from .rounds import SCRIPTS, Claim, Options, Result, available, spread
 
 MEGABYTES: Final = {"zh": 100.0, "en": 25.0}
+LARGE: Final = {"en": 100.0}
+"""More text than there is, recombined from it; ours alone, without the rows that do not need it."""
 PEER_MEGABYTES: Final = 8.0
 ROUNDS: Final = 2
 WORKERS: Final = 2
@@ -46,6 +48,9 @@ def run(options: Options) -> Result:
     for language in options.languages:
         with tempfile.TemporaryDirectory() as folder:
             _language(language, Path(folder), options, result)
+        if language in LARGE and options.megabytes is None:
+            with tempfile.TemporaryDirectory() as folder:
+                _large(language, Path(folder), options, result)
     return result
 
 
@@ -87,6 +92,30 @@ def _language(language: str, folder: Path, options: Options, result: Result) -> 
     }
     if available("datatrove", result):
         commands[PEER] = lambda out: theirs(inputs[PEER], out, language)
+    _rounds(commands, loads, folder, options, result)
+
+
+def _large(language: str, folder: Path, options: Options, result: Result) -> None:
+    """Ours on more text than there is."""
+    load = recombined.load(language, megabytes=LARGE[language])
+    source = folder / "all"
+    texts.write_jsonl(load.texts, source, files=FILES)
+    commands: dict[str, Callable[[Path], list[str]]] = {
+        ONE: lambda out: ours(source, out, workers=1),
+        ALL: lambda out: ours(source, out),
+    }
+    _rounds(commands, {ONE: load, ALL: load}, folder, options, result)
+
+
+def _rounds(
+    commands: dict[str, Callable[[Path], list[str]]],
+    loads: dict[str, texts.Workload],
+    folder: Path,
+    options: Options,
+    result: Result,
+) -> None:
+    """Run every command in turns, and report."""
+    language = loads[ONE].name
     costs: dict[str, list[meter.Cost]] = {name: [] for name in commands}
     steps: dict[str, float] = {}
     for number in range(options.rounds or ROUNDS):
@@ -111,8 +140,8 @@ def _report(
     steps: dict[str, float],
     result: Result,
 ) -> None:
-    whole, part = loads[ALL], loads[EQUAL]
-    language = whole.language
+    whole = loads[ALL]
+    language = whole.name
     rate, peak = {}, {}
     for name, some in costs.items():
         wall = statistics.median(cost.wall for cost in some)
@@ -136,8 +165,9 @@ def _report(
         "megabytes": {name: loads[name].megabytes for name in costs}, "steps": steps,
         "costs": {name: [asdict(cost) for cost in some] for name, some in costs.items()},
     }  # fmt: skip
+    part = loads.get(EQUAL)
+    peer = f"with the peer {len(part.texts)} documents, {part.megabytes:.1f} MB; " if part else ""
     result.notes.append(
-        f"{language}: {len(whole.texts)} documents, {whole.megabytes:.1f} MB; with the peer "
-        f"{len(part.texts)} documents, {part.megabytes:.1f} MB; {FILES} files, {whole.source}; "
-        f"{len(costs[ALL])} rounds."
+        f"{language}: {len(whole.texts)} documents, {whole.megabytes:.1f} MB; {peer}{FILES} files, "
+        f"{whole.source}; rounds: {len(costs[ALL])}."
     )

@@ -36,11 +36,18 @@ class Workload:
         language: ``zh`` or ``en``.
         texts: the documents, shuffled.
         source: where they are from, for the table.
+        is_real: whether they are as they were written.
     """
 
     language: str
     texts: list[str]
     source: str
+    is_real: bool = True
+
+    @property
+    def name(self) -> str:
+        """What a table calls it."""
+        return self.language if self.is_real else f"{self.language}, recombined"
 
     @property
     def megabytes(self) -> float:
@@ -70,8 +77,20 @@ def documents(language: str) -> list[str]:
     Args:
         language: ``zh`` or ``en``.
     """
+    return [text for texts in by_source(language)[0] for text in texts]
+
+
+def by_source(language: str) -> tuple[list[list[str]], str]:
+    """The texts of one language, file by file, and where they are from (for a table).
+
+    Args:
+        language: ``zh`` or ``en``.
+    """
     folder = realdata()
-    return list(_real(folder, language)) if folder else _sample(language)
+    if folder is None:
+        return [_sample(language)], "bundled sample (no YANMO_REALDATA)"
+    paths = sorted((folder / "text").glob(f"{language}-*.jsonl.zst"))
+    return [_real(path) for path in paths], "real texts"
 
 
 def load(language: str, *, megabytes: float, seed: int = SEED) -> Workload:
@@ -83,19 +102,17 @@ def load(language: str, *, megabytes: float, seed: int = SEED) -> Workload:
             25 of English).
         seed: of the shuffle.
     """
-    texts = documents(language)
-    where = "real texts" if realdata() else "bundled sample (no YANMO_REALDATA)"
+    sources, where = by_source(language)
+    texts = [text for some in sources for text in some]
     random.Random(seed).shuffle(texts)
     return Workload(language, list(_until(texts, megabytes * 1e6)), f"{where}, seed {seed}")
 
 
-def _real(folder: Path, language: str) -> Iterator[str]:
+def _real(path: Path) -> list[str]:
     import zstandard
 
-    for path in sorted((folder / "text").glob(f"{language}-*.jsonl.zst")):
-        with zstandard.open(path, "rt", encoding="utf-8") as stream:
-            for line in stream:
-                yield json.loads(line)["text"]
+    with zstandard.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line)["text"] for line in stream]
 
 
 def _sample(language: str) -> list[str]:

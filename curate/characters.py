@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .character_tables import two_stages
 from .utf8 import Bounds, Codes, kernel
 
 # Character classes. HANZI and KANA are words by themselves; HANGUL to DIGIT build words in runs.
@@ -73,35 +74,23 @@ _BY_NAME: Final = {
 
 @cache
 def class_table() -> tuple[Blocks, Blocks]:
-    """The class of every code point, from the Unicode data of this Python (built once, 0.1 s).
+    """The class of every code point.
 
     Returns:
         ``index`` (uint8 ``[4352]``) and ``blocks`` (uint8 ``[B, 256]``): the class of ``c`` is
         ``blocks[index[c >> 8], c & 255]``.
     """
+    return two_stages("classes", all_classes)
+
+
+def all_classes() -> Blocks:
+    """The class of every code point from the Unicode data of this Python (0.1 s), flat."""
     flat = np.zeros(PLANES_END, np.uint8)
     for start, end in _LOOKED_UP:
         flat[start:end] = [_class_of(chr(code)) for code in range(start, end)]
     for start, end, kind in _FILLED:
         flat[start:end] = kind
-    return two_stage(flat)
-
-
-def two_stage(flat: Blocks) -> tuple[Blocks, Blocks]:
-    """Fold a table of all code points: equal runs of 256 are kept once.
-
-    Args:
-        flat: uint8 ``[1 114 112]``.
-
-    Returns:
-        ``index`` (uint8 ``[4352]``) and ``blocks`` (uint8 ``[B, 256]``): ``flat[c]`` is
-        ``blocks[index[c >> 8], c & 255]``. (``numpy.unique`` does the same in 0.3 s.)
-    """
-    numbers: dict[bytes, int] = {}
-    rows = [flat[start : start + 256].tobytes() for start in range(0, PLANES_END, 256)]
-    index = [numbers.setdefault(row, len(numbers)) for row in rows]
-    blocks = np.frombuffer(b"".join(numbers), np.uint8).reshape(-1, 256)
-    return np.array(index, np.uint8), blocks.copy()
+    return flat
 
 
 def _class_of(character: str) -> int:

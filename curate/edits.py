@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .characters import two_stage
+from .character_tables import two_stages
 from .utf8 import Bounds, Bytes, Codes, kernel
 
 RULES: Final = (
@@ -90,12 +90,17 @@ _COMPOSING_BLOCKS: Final = ((0x80, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), 
 
 @cache
 def table() -> tuple[Blocks, Blocks]:
-    """Class and properties of every code point (built once, 0.1 s).
+    """Class and properties of every code point .
 
     Returns:
         ``index`` (uint8 ``[4352]``) and ``blocks`` (uint8 ``[B, 256]``): the entry of ``c`` is
         ``blocks[index[c >> 8], c & 255]``.
     """
+    return two_stages("edits", all_edits)
+
+
+def all_edits() -> Blocks:
+    """Class and properties of every code point, flat (0.1 s)."""
     flat = np.zeros(0x110000, np.uint8)
     _fill_properties(flat)
     for start, end in ((0, 0x20), (0x7F, 0xA0), (0xFDD0, 0xFDF0)):
@@ -111,7 +116,7 @@ def table() -> tuple[Blocks, Blocks]:
     for start, end in _WIDE:
         flat[start:end] = _IS_WIDE
     flat[0x200D], flat[0x200C] = _IS_JOINER, _IS_NON_JOINER
-    return two_stage(flat)
+    return flat
 
 
 def _fill_properties(flat: Blocks) -> None:

@@ -102,6 +102,12 @@ def _seen_before(table: npt.NDArray[np.uint64], mask: int, key: np.uint64) -> bo
 
 
 @kernel
+def _is_space(code: int, index: Blocks, blocks: Blocks) -> bool:
+    kind = blocks[index[code >> 8], code & 255]
+    return bool(kind in (SPACE, NEWLINE))
+
+
+@kernel
 def _ends_with(codes: Codes, start: int, end: int, endings: Codes, cuts: Bounds) -> bool:
     for k in range(len(cuts) - 1):
         length = cuts[k + 1] - cuts[k]
@@ -154,19 +160,24 @@ def _count_lines(  # noqa: C901, PLR0913
         i = start
         while i <= end:
             line = i
-            content = -1  # the first character that is not space
-            last = -1  # the last one
             line_hash = _FNV_OFFSET
-            while i < end and codes[i] != 10:
-                code = codes[i]
-                kind = blocks[index[code >> 8], code & 255]
-                if kind != SPACE and kind != NEWLINE:
-                    if content < 0:
-                        content = i
-                    last = i
-                line_hash = (line_hash ^ np.uint64(code)) * _FNV_PRIME
+            other = _FNV_OFFSET  # two lanes: a product waits for the one before it
+            while i + 1 < end and codes[i] != 10 and codes[i + 1] != 10:
+                line_hash = (line_hash ^ np.uint64(codes[i])) * _FNV_PRIME
+                other = (other ^ np.uint64(codes[i + 1])) * _FNV_PRIME
+                i += 2
+            if i < end and codes[i] != 10:
+                line_hash = (line_hash ^ np.uint64(codes[i])) * _FNV_PRIME
                 i += 1
+            line_hash = (line_hash ^ other >> np.uint64(32)) * _FNV_PRIME ^ other
             chars = i - line
+            content = line  # the first character that is not space
+            while content < i and _is_space(codes[content], index, blocks):
+                content += 1
+            last = i - 1  # the last one
+            while last > content and _is_space(codes[last], index, blocks):
+                last -= 1
+            content = content if content < i else -1
             at_end = i == end
             i += 1
             if content >= 0:

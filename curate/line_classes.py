@@ -6,6 +6,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .character_tables import runs
+
 Classes = npt.NDArray[np.uint16]
 
 SPACE, HAN, ALNUM, UPPER, DIGIT = 1, 2, 4, 8, 16
@@ -34,6 +36,11 @@ _LOOKED_UP: Final = ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xD7A4, 0
 @cache
 def classes() -> Classes:
     """The class of every code point, uint16 ``[0x110000]``."""
+    return runs("lines", all_classes)
+
+
+def all_classes() -> Classes:
+    """:func:`classes` from the Unicode data of this Python (0.1 s)."""
     import unicodedata
 
     flat = np.zeros(0x110000, np.uint16)

@@ -19,6 +19,7 @@ from .line_classes import (
     UPPER,
     Classes,
 )  # fmt: skip
+from .line_edges import BLANK, IS_ASCII, QUIET, Lines
 from .line_phrases import KINDS, PLACES, RULES, Compiled
 from .utf8 import Bounds, Bytes, Codes, kernel
 
@@ -31,6 +32,7 @@ END_LINES: Final = 15
 _ALONE, _PAGER, _FILLER, _HEAD, _TAIL, _INSIDE, _FIELD, _LABEL, _NAME, _COUNTER = range(10)
 _CUT_HEAD, _CUT_TAIL, _CUT_INSIDE = 10, 11, 12
 _ANY, _START, _END = 0, 1, 2
+_ALL_BITS: Final = np.uint64((1 << 64) - 1)
 assert KINDS[_COUNTER] == "counter"
 assert KINDS[_CUT_INSIDE] == "cut_inside"
 assert PLACES[_END] == "end"
@@ -56,6 +58,18 @@ def _group(code: int, book: Compiled) -> tuple[int, int]:
     if code > 0xFFFF or book.first[code] == 0:
         return 0, 0
     return book.first[code] - 1, book.ends[book.first[code] - 1]
+
+
+@kernel
+def _may_start(codes: Codes, i: int, end: int, seconds: np.uint64) -> bool:
+    """Whether a phrase may go on as the text does after ``i``, by bits of second characters."""
+    # All of the book here would be a hundred numbers on the stack at every call.
+    if i + 1 >= end:
+        return bool(seconds == _ALL_BITS)
+    following = codes[i + 1]
+    if 0x41 <= following <= 0x5A:
+        following += 32
+    return bool((seconds >> np.uint64(following & 63)) & np.uint64(1))
 
 
 @kernel
@@ -218,6 +232,7 @@ def _menu(  # noqa: PLR0913
     rule = -1
     makers = letters = covered = 0
     pager = digits = prose = False
+    second = book.second
     i = lead
     while i < trail:
         code = codes[i]
@@ -231,7 +246,10 @@ def _menu(  # noqa: PLR0913
             continue
         step = 0
         makes = -1
-        for k in range(*_group(code, book)):
+        first = stop = 0
+        if code <= 0xFFFF and second[code] and _may_start(codes, i, trail, second[code]):
+            first, stop = book.first[code] - 1, book.ends[book.first[code] - 1]
+        for k in range(first, stop):
             length = int(book.cuts[k + 1] - book.cuts[k])
             if (
                 book.facts[k, 1] <= _FILLER
@@ -267,16 +285,21 @@ def _phrase_rule(  # noqa: PLR0913
     lines: int,
     classes: Classes,
     book: Compiled,
+    is_ascii: bool,
 ) -> int:
     """The first rule that has a phrase for the line, or a number above all rules."""
     lead, trail = _bare(codes, s, e, classes)
     best = 1 << 30
-    within = book.within
+    within = book.ascii_within if is_ascii else book.within
+    second = book.second
     for i in range(lead, trail):
         # Most characters start no phrase that may stand inside a line as long as this one.
         if i > lead and (codes[i] > 0xFFFF or within[codes[i]] < e - s):
             continue
-        for k in range(*_group(codes[i], book)):
+        code = codes[i]
+        if code > 0xFFFF or not second[code] or not _may_start(codes, i, e, second[code]):
+            continue
+        for k in range(book.first[code] - 1, book.ends[book.first[code] - 1]):
             kind = book.facts[k, 1]
             end = i + book.cuts[k + 1] - book.cuts[k]
             fits = (
@@ -317,6 +340,7 @@ def _judge(  # noqa: C901, PLR0913
     book: Compiled,
     on: Bytes,
     limits: npt.NDArray[np.float64],
+    is_ascii: bool,
 ) -> int:
     """The rule that takes the line ``codes[s:e]`` (it starts and ends with no space), or -1."""
     # What starts with / ' " ` ! = # is a line of code, a quotation, a picture or a heading.
@@ -326,9 +350,9 @@ def _judge(  # noqa: C901, PLR0913
         lead, trail = _bare(codes, s, e, classes)
         if lead < trail:
             rule = -1
-            if trail - lead <= limits[4]:
+            if trail - lead <= (book.ascii_menu[0] if is_ascii else limits[4]):
                 rule = _menu(codes, lead, trail, place, lines, classes, book)
-            found = _phrase_rule(codes, s, e, place, lines, classes, book)
+            found = _phrase_rule(codes, s, e, place, lines, classes, book, is_ascii)
             if rule < 0 or found < rule:
                 rule = found
             if rule > _COUNTERS and on[_COUNTERS] and _is_counter(
@@ -454,9 +478,10 @@ def _cut(  # noqa: PLR0913
 
 
 @kernel
-def judge_lines(  # noqa: C901
+def judge_lines(  # noqa: C901, PLR0913
     codes: Codes,
     bounds: Bounds,
+    lines: Lines,
     classes: Classes,
     book: Compiled,
     on: Bytes,
@@ -469,6 +494,7 @@ def judge_lines(  # noqa: C901
 
     Args:
         codes, bounds: code points of the documents, int32, and their bounds, int64 ``[D + 1]``.
+        lines: theirs, from :mod:`yanmo.curate.line_edges`.
         classes: from :mod:`yanmo.curate.line_classes`.
         book: from :mod:`yanmo.curate.line_phrases`.
         on: uint8 ``[len(RULES)]``: which rules apply.
@@ -480,43 +506,31 @@ def judge_lines(  # noqa: C901
         of the document), rule; in order, apart from each other.
     """
     documents = len(bounds) - 1
-    breaks = brackets = longest = here = 0
-    for document in range(documents):
-        here = 1
-        for i in range(bounds[document], bounds[document + 1]):
-            here += codes[i] == 10
-            brackets += codes[i] == 0x5B
-        breaks += here
-        longest = max(longest, here)
-    out = np.empty((2 * breaks + brackets + 1, 4), np.int64)
-    edges = np.empty((longest, 2), np.int64)
-    fates = np.empty(longest, np.int64)  # -1 stays, -2 blank, else the rule
+    cuts = on[_NAVIGATION] or on[_CITATION]
+    # With no other rule on, a line in which no phrase may stand is not judged.
+    only_phrases = book.ascii_menu[0] == 0
+    for rule in (_TERMINAL, _MIN_WORDS, _LONG_WORD, _UPPERCASE, _NUMERIC, _ONE_WORD):
+        only_phrases &= on[rule] == 0
+    brackets = np.count_nonzero(codes == 0x5B) if cuts else 0
+    out = np.empty((2 * len(lines.edges) + brackets + 1, 4), np.int64)
+    fates = np.empty(len(lines.edges), np.int64)  # -1 stays, -2 blank, else the rule
     n = 0
     for document in range(documents):
-        base, end = bounds[document], bounds[document + 1]
-        lines = texts = 0
-        start = base
-        for i in range(base, end + 1):
-            if i < end and codes[i] != 10:
-                continue
-            edges[lines, 0], edges[lines, 1] = start, i
-            fates[lines] = -2
-            for k in range(start, i):
-                if not classes[codes[k]] & SPACE:
-                    fates[lines] = -1
-                    texts += 1
-                    break
-            lines += 1
-            start = i + 1
+        base = bounds[document]
+        edges = lines.edges[lines.first[document] : lines.first[document + 1]]
+        kinds = lines.kinds[lines.first[document] : lines.first[document + 1]]
+        fates[: len(edges)] = np.where(kinds & BLANK, -2, -1)
+        texts = int(len(edges) - np.count_nonzero(kinds & BLANK))
         number, gone, last = 0, -1, -1
-        for line in range(lines):
+        for line in range(len(edges)):
             if fates[line] == -2:
                 continue
             s, e = edges[line, 0], edges[line, 1]
             s, e = _trimmed(codes, s, e, classes)
-            fates[line] = _judge(codes, s, e, number, texts, classes, book,
-                                 on, limits)  # fmt: skip
-            if fates[line] < 0 and (on[_NAVIGATION] or on[_CITATION]):
+            if not (only_phrases and kinds[line] & QUIET):
+                fates[line] = _judge(codes, s, e, number, texts, classes, book,
+                                     on, limits, kinds[line] & IS_ASCII != 0)  # fmt: skip
+            if fates[line] < 0 and cuts:
                 more = _cut(codes, s, e, classes, book, on, out, n)
                 left = e - s
                 for k in range(n, n + more):
@@ -539,13 +553,15 @@ def judge_lines(  # noqa: C901
                 last = line
             elif gone < 0:
                 gone = fates[line]
+        if gone < 0 and not cuts:
+            continue
         blank_before = True
-        for line in range(lines):
+        for line in range(len(edges)):
             s, e = edges[line, 0], edges[line, 1]
             fate = fates[line]
             if fate == -1:
                 blank_before = False
-                if on[_NAVIGATION] or on[_CITATION]:
+                if cuts:
                     s, e = _trimmed(codes, s, e, classes)
                     more = _cut(codes, s, e, classes, book, on, out, n)
                     for k in range(n, n + more):

@@ -1,4 +1,4 @@
-"""Lines that are no text: judged by named rules, cut, and kept as a diff. The `lines` task.
+"""Lines that are no text: judged by named rules, cut, and kept as a diff.
 
 ``boilerplate_*``      navigation, credits, notices, calls to follow, in Chinese: phrases with the
                        length and the place that a line of theirs has (``data/line_phrases.tsv``)
@@ -10,26 +10,26 @@
 In all of them a hanzi or kana is a word, and Chinese punctuation ends a sentence.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from yanmo.documents import DROPPED_SCHEMA, SCHEMA, PartWriter, iterate
 from yanmo.recipe import from_table, setting
 
 from .character_ledger import Edits
 from .convert import RULE as CONVERT
 from .convert import convert
 from .dropped_rows import dropped_rows
-from .language import Identifier, LanguageOptions
+from .language import Identifier
 from .line_classes import classes
+from .line_edges import Lines, find_lines
 from .line_edits import (
-    EDITS_SCHEMA,
     CutText,
+    Spans,
     changed_rows,
     cut_spans,
     identified_again,
@@ -37,11 +37,10 @@ from .line_edits import (
 )
 from .line_kernels import judge_lines, span_words
 from .line_phrases import FAMILIES, LAST_MENU_KIND, RULES, compiled
-from .utf8 import Bytes, chunks, decode, text_buffer
+from .utf8 import Bounds, Bytes, Codes, chunks, decode, text_buffer
 
 STEP: Final = "lines"
 NOTHING_LEFT, EDITED = "no_text_left", "max_removed_word_fraction"
-BATCH_ROWS: Final = 1024
 EDIT_RULES: Final = (*RULES, CONVERT)
 
 _C4: Final = "C4 (Raffel et al. 2020), read for Chinese too"
@@ -104,7 +103,59 @@ class LineOptions:
         return bool(self.on().any())
 
 
-def cut_lines(column: pa.Array, options: LineOptions) -> tuple[CutText, npt.NDArray[np.int64]]:
+class LineJudge:
+    """Says what the line rules take of documents.
+
+    Args:
+        options: which rules apply.
+    """
+
+    def __init__(self, options: LineOptions) -> None:
+        self.counts_words = options.max_removed_word_fraction is not None
+        self._on = options.on()
+        self._book = compiled(tuple(np.flatnonzero(self._on).tolist()))
+        facts = self._book.facts
+        self._limits = np.array(
+            [options.min_words or 0, options.max_word_chars or 0,
+             options.max_uppercase_fraction or 0.0, facts[:, 3].max(initial=0),
+             facts[facts[:, 1] <= LAST_MENU_KIND, 3].max(initial=0)], np.float64,
+        )  # fmt: skip
+
+    def look(self, codes: Codes, bounds: Bounds) -> tuple[Spans, Spans]:
+        """Judge some documents.
+
+        Args:
+            codes, bounds: code points and the bounds of the documents.
+
+        Returns:
+            Spans as in :class:`CutText`, rows from 0; and int64 ``[D, 2]``: words of each document
+            and of what goes, zeros unless ``max_removed_word_fraction`` is on.
+        """
+        book = self._book
+        lines = Lines(
+            *find_lines(codes, bounds, classes(), book.first, book.second, book.ascii_within,
+                        self._limits[3])
+        )  # fmt: skip
+        found = judge_lines(codes, bounds, lines, classes(), book, self._on, self._limits)
+        words = np.zeros((len(bounds) - 1, 2), np.int64)
+        if self.counts_words:
+            words = span_words(codes, bounds, found, classes())
+        return found, words
+
+
+def joined(looked: Sequence[tuple[Spans, Spans]]) -> tuple[Spans, Spans]:
+    """What was found chunk by chunk, as of one column."""
+    spans, words = [np.zeros((0, 4), np.int64)], [np.zeros((0, 2), np.int64)]
+    row = 0
+    for found, counted in looked:
+        found[:, 0] += row
+        row += len(counted)
+        spans.append(found)
+        words.append(counted)
+    return np.concatenate(spans), np.concatenate(words)
+
+
+def cut_lines(column: pa.Array, options: LineOptions) -> tuple[CutText, Spans]:
     """Apply the line rules to a text column.
 
     Args:
@@ -117,79 +168,53 @@ def cut_lines(column: pa.Array, options: LineOptions) -> tuple[CutText, npt.NDAr
         ``max_removed_word_fraction`` is on.
     """
     buffer, offsets = text_buffer(column)
-    on = options.on()
-    book = compiled(tuple(np.flatnonzero(on).tolist()))
-    limits = np.array(
-        [options.min_words or 0, options.max_word_chars or 0, options.max_uppercase_fraction or 0.0,
-         book.facts[:, 3].max(initial=0),
-         book.facts[book.facts[:, 1] <= LAST_MENU_KIND, 3].max(initial=0)], np.float64,
-    )  # fmt: skip
-    spans = [np.zeros((0, 4), np.int64)]
-    words = np.zeros((len(offsets) - 1, 2), np.int64)
-    for rows in chunks(offsets):
-        codes, ends = decode(buffer, offsets[rows.start : rows.stop + 1])
-        found = judge_lines(codes, ends, classes(), book, on, limits)
-        if options.max_removed_word_fraction is not None:
-            words[rows] = span_words(codes, ends, found, classes())
-        found[:, 0] += rows.start
-        spans.append(found)
-    return cut_spans(buffer, offsets, np.concatenate(spans)), words
+    judge = LineJudge(options)
+    looked = [judge.look(*decode(buffer, offsets[rows.start : rows.stop + 1]))
+              for rows in chunks(offsets)]  # fmt: skip
+    spans, words = joined(looked)
+    return cut_spans(buffer, offsets, spans), words
 
 
-def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Cut lines out of the documents of a part, and convert the script of those that are left.
+class LineCutter:
+    """Cuts lines out of the documents of a part, and converts the script of those that are left.
 
     Documents that were changed have their language identified again. Those without text left, and
     those that lost too many words, are dropped with the text that they came with.
 
     Args:
-        inputs: the part; and, if there is one, the lid.176 model.
         parameters: ``lines`` (table of ``LineOptions``), ``convert`` (a choice of
-            ``NormalizeOptions.convert``), ``language`` (table of ``LanguageOptions``),
-            ``keep_dropped``, ``sample_fraction``.
-        out: gets ``documents.parquet``, ``edits.parquet`` (EDITS_SCHEMA), ``dropped.parquet``.
+            ``NormalizeOptions.convert``), ``keep_dropped``, ``sample_fraction``.
+        identifier: of languages.
 
-    Returns:
-        ``{"edits", "chars_in", "chars_out", "rows", "changed", "converted", "dropped":
-        {rule: {documents, chars}}}``.
-
-    Raises:
-        LedgerError: the characters do not balance.
+    Attributes:
+        judge: says what goes.
+        total: the character ledger of the documents that are not dropped.
     """
-    task = _Task(inputs, parameters)
-    with (
-        PartWriter(out / "documents.parquet", SCHEMA, intermediate=True) as writer,
-        PartWriter(out / "edits.parquet", EDITS_SCHEMA) as diff,
-        PartWriter(out / "dropped.parquet", DROPPED_SCHEMA) as dropped,
-    ):
-        for batch in iterate([inputs[0]], batch_rows=BATCH_ROWS):
-            kept, edits, lost = task.clean(batch)
-            writer.write(kept)
-            diff.write(edits)
-            dropped.write(lost)
-    task.total.check(inputs[0])
-    gone = {rule: {"documents": n, "chars": c} for rule, (n, c) in sorted(task.by_rule.items())}
-    counts = {"rows": writer.rows, "changed": task.changed, "converted": task.converted}
-    return {"edits": task.total.by_rule(), "chars_in": task.total.chars_in,
-            "chars_out": task.total.chars_out, **counts,
-            "dropped": gone}  # fmt: skip
 
-
-class _Task:
-    """What one part is cleaned with, and its books."""
-
-    def __init__(self, inputs: list[Path], parameters: dict[str, Any]) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: dict[str, Any], identifier: Identifier) -> None:
+        self.parameters, self.identifier = parameters, identifier
         self.options = from_table(LineOptions, parameters["lines"], where="lines")
-        language = from_table(LanguageOptions, parameters.get("language", {}), where="language")
-        self.identifier = Identifier(language, model=inputs[1] if len(inputs) > 1 else None)
+        self.judge = LineJudge(self.options)
         self.total = Edits(EDIT_RULES)
         self.changed = self.converted = 0
         self.by_rule: dict[str, list[int]] = {}
 
-    def clean(self, batch: pa.RecordBatch) -> tuple[pa.Table, pa.Table, pa.Table]:
-        """What is kept of a batch, the diff, and what is dropped."""
-        cut, words = cut_lines(batch.column("text"), self.options)
+    def counts(self) -> dict[str, Any]:
+        """``{"changed", "converted", "dropped": {rule: {documents, chars}}}`` so far."""
+        gone = {rule: {"documents": n, "chars": c} for rule, (n, c) in sorted(self.by_rule.items())}
+        return {"changed": self.changed, "converted": self.converted, "dropped": gone}
+
+    def clean(
+        self, batch: pa.RecordBatch, looked: Sequence[tuple[Spans, Spans]]
+    ) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """What is kept of a batch, the diff, and what is dropped.
+
+        Args:
+            batch: documents.
+            looked: what ``judge`` says of them, chunk by chunk.
+        """
+        spans, words = joined(looked)
+        cut = cut_spans(*text_buffer(batch.column("text")), spans)
         rules, values = self._verdicts(cut, words)
         gone = np.array([rule is not None for rule in rules], bool)
         dropped = self._drop(
@@ -200,8 +225,9 @@ class _Task:
         lengths = (cut.spans[:, 2] - cut.spans[:, 1])[kept]
         np.add.at(self.total.counts[:, 0], cut.spans[kept, 3], lengths)
         self.total.chars_in += int(batch.column("n_chars").to_numpy()[~gone].sum())
-        table = self._finish(table.filter(pa.array(~gone)), changed_rows(cut)[~gone])
-        return table, edits.filter(pa.array(kept)), dropped
+        if gone.any():
+            table, edits = table.filter(pa.array(~gone)), edits.filter(pa.array(kept))
+        return self._finish(table, changed_rows(cut)[~gone]), edits, dropped
 
     def _verdicts(
         self, cut: CutText, words: npt.NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Normalisation that is safe for Chinese, and the task that cleans a part: edits, then language.
+"""Normalisation that is safe for Chinese.
 
 What each rule does, in order; every character it takes or adds is on the ledger under its name:
 
@@ -19,25 +19,21 @@ What each rule does, in order; every character it takes or adds is on the ledger
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from yanmo.documents import SCHEMA, PartWriter, iterate
 from yanmo.errors import DataError
-from yanmo.recipe import from_table, setting
+from yanmo.recipe import setting
 
 from .character_ledger import Edits
 from .convert_choices import CONVERSIONS
 from .edits import RULES, Counts, edit_characters, edit_lines, encode, table
-from .language import Identifier, LanguageOptions
 from .mojibake import repair, suspects
 from .utf8 import Bounds, Codes, chunks, decode, text_buffer
 
-BATCH_ROWS: Final = 1024
 _ROUNDS: Final = 8
 """A text needs a second round only if an edit brought two telltale characters together, and no real
 one has needed a third."""
@@ -61,59 +57,12 @@ class NormalizeOptions:
     )  # fmt: skip
 
 
-def clean_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
-    """Normalise the text of a part, identify its language and script, count its size.
-
-    Args:
-        inputs: the part; and, if there is one, the lid.176 model.
-        parameters: ``normalize`` and ``language``: tables of ``NormalizeOptions`` and
-            ``LanguageOptions`` (both may be absent).
-        out: gets ``documents.parquet``.
-
-    Returns:
-        ``edits`` ``{rule: {removed, added}}``, ``chars_in``, ``chars_out``, ``rows``,
-        ``language_model`` ("lid.176" or "none").
-
-    Raises:
-        DataError: the part holds a text that is not UTF-8.
-        LedgerError: the characters do not balance.
-    """
-    part = inputs[0]
-    options = from_table(NormalizeOptions, parameters.get("normalize", {}), where="normalize")
-    language = from_table(LanguageOptions, parameters.get("language", {}), where="language")
-    identifier = Identifier(language, model=inputs[1] if len(inputs) > 1 else None)
-    total = Edits(RULES)
-    with PartWriter(out / "documents.parquet", SCHEMA, intermediate=True) as writer:
-        for batch in iterate([part], batch_rows=BATCH_ROWS):
-            text, edits = normalize(batch.column("text"), options, where=part)
-            total.add(edits)
-            writer.write(_filled(batch, text, identifier))
-    total.check(part)
-    return {
-        "edits": total.by_rule(),
-        "chars_in": total.chars_in,
-        "chars_out": total.chars_out,
-        "rows": writer.rows,
-        "language_model": identifier.name,
-    }
-
-
-def _filled(batch: pa.RecordBatch, text: pa.LargeStringArray, identifier: Identifier) -> pa.Table:
-    found = identifier.identify(text)
-    columns = {name: batch.column(name) for name in batch.schema.names}
-    columns |= {
-        "text": text,
-        "lang": found.lang,
-        "lang_score": found.score,
-        "script": found.script,
-        "n_chars": pa.array(found.n_chars),
-        "n_bytes": pa.array(np.diff(text_buffer(text)[1])),
-    }
-    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-
-
 def normalize(
-    column: pa.Array, options: NormalizeOptions | None = None, *, where: object = None
+    column: pa.Array,
+    options: NormalizeOptions | None = None,
+    *,
+    where: object = None,
+    look: Callable[[Codes, Bounds], None] | None = None,
 ) -> tuple[pa.LargeStringArray, Edits]:
     """Normalise a text column.
 
@@ -121,6 +70,8 @@ def normalize(
         column: ``string`` or ``large_string``, no nulls.
         options: which optional rules apply.
         where: what to call the column in an error.
+        look: is shown the code points of the edited documents, some after the others, with their
+            bounds; what it wants to know of them need not be decoded again.
 
     Returns:
         The edited column, in the same order, and the character ledger. Applying it again changes
@@ -143,6 +94,8 @@ def normalize(
         edits.chars_in += len(codes)
         codes, bounds = _settle(codes, bounds, options, edits.counts)
         edits.chars_out += len(codes)
+        if look is not None:
+            look(codes, bounds)
         data, ends = encode(codes, bounds)
         pieces.append(data)
         sizes.append(np.diff(ends))

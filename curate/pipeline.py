@@ -4,25 +4,25 @@
        (a file, group,      └─ signatures ───────┘   (over all parts; no text)
         or stretch a task)             … ─ decontaminate ─ pii   (where they are on)
 
-Between `clean` and `measure` stand `lines`, if a rule of it is on, and the steps of `site`. With
-lists of `[urls]` pages are judged by their address before the first task here extracts them.
-Every arrow is a file in the cache. Between ``measure`` and ``materialize`` no step reads text, so a
-moved threshold redoes `decide` and what follows from it, and copies only the parts whose verdicts
-changed.
+Between `clean` and `measure` stand the steps of `site`, if they are on. With lists of `[urls]` pages
+are judged by their address before the first task here extracts them. Every arrow is a file in the
+cache. Between ``measure`` and ``materialize`` no step reads text, so a moved threshold redoes
+`decide` and what follows from it, and copies only the parts whose verdicts changed.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from yanmo import recipe
 from yanmo.files import exclusive
-from yanmo.tasks import Done, Identities, Input, Task, Workers, prune
+from yanmo.tasks import Done, Identities, Task, Workers, prune
 
 from . import PRELOAD
 from .budget import check_budget
+from .clean_steps import clean, language_model
 from .cluster_table import list_clusters
 from .discover import InputGroup
 from .duplicate_steps import judge, verify_duplicates
@@ -32,7 +32,6 @@ from .intake import CACHE_NAME, find_inputs
 from .language import NO_MODEL
 from .last_run import remember
 from .leak_steps import decontaminate, index_questions
-from .line_steps import edit_lines, language_model
 from .run_output import Steps, balance_of, write_run
 from .run_progress import Progress
 from .run_recipe import CurateRecipe
@@ -110,8 +109,7 @@ def run_steps(
     identities.save()
     check_budget(ingested, settings.errors)
     parts = [d.input(name) for d in ingested for name in d.result["parts"]]
-    cleaned = progress.run([_clean(part, settings) for part in parts])
-    edited = edit_lines(progress, cleaned, settings)
+    edited = clean(progress, parts, settings)
     cleaned = list(edited.documents)
     measured = progress.run([_measure(d, settings) for d in cleaned])
     words.count(progress.run, cleaned, settings)
@@ -127,15 +125,6 @@ def run_steps(
     return Steps(ingested, cleaned, measured, judged.settled, final, cleared, judged.duplicates,
                  verified, sizes, masked, spans, earlier, judged.matches, edited, words,
                  urls)  # fmt: skip
-
-
-def _clean(part: Input, settings: CurateRecipe) -> Task:
-    parameters = {
-        "normalize": recipe.to_table(replace(settings.normalize, convert="off")),
-        "language": recipe.to_table(settings.language),
-    }
-    inputs = (part, *language_model())
-    return Task("clean", "yanmo.curate.normalize:clean_part", inputs, parameters)
 
 
 def _measure(done: Done, settings: CurateRecipe) -> Task:

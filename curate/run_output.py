@@ -10,12 +10,12 @@ from yanmo.files import atomic_write, write_json
 from yanmo.tasks import Done, Input
 
 from .balance import Balance
+from .clean_steps import EditedParts, language_model
 from .cluster_table import CLUSTERS_NAME
 from .extra_signals import account
 from .index_steps import EarlierRuns
 from .intake import inputs_read
 from .leak_steps import Cleared
-from .line_steps import EditedParts, language_model
 from .run_progress import Progress
 from .run_recipe import CurateRecipe
 from .runfolder import FOLDERS, Part, link_parts, numbered, sweep

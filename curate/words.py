@@ -150,6 +150,8 @@ def _find_words(  # noqa: C901
         open_sentence = False
         bracket = -1
         found_stops = 0
+        # In locals: the compiler cannot know that `counts` is none of the arrays written to.
+        runs = run_chars = latin_words = letter_words = longest = 0
         while i < end:
             code = codes[i]
             kind = blocks[index[code >> 8], code & 255]
@@ -157,7 +159,7 @@ def _find_words(  # noqa: C901
                 keys[n] = code
                 chars[n] = 1
                 n += 1
-                counts[4, document] += 1
+                letter_words += 1
                 open_sentence = True
                 i += 1
             elif HANGUL <= kind <= DIGIT:
@@ -174,6 +176,12 @@ def _find_words(  # noqa: C901
                     letters |= kind != DIGIT and kind != MARK
                     latin |= kind == LATIN
                     i += 1
+                    if latin:  # most of a word by a comparison; they change nothing but the hash
+                        while i < end and 0x61 <= codes[i] <= 0x7A:
+                            word_hash = (word_hash ^ np.uint64(codes[i])) * _HASH_FACTOR
+                            packed = packed << 8 | np.int64(codes[i])
+                            kind = np.uint8(LATIN)
+                            i += 1
                     if i == end:
                         break
                     code = codes[i]
@@ -193,11 +201,11 @@ def _find_words(  # noqa: C901
                 keys[n] = word_hash >> np.uint64(2) | _RUN_KEY
                 chars[n] = length
                 n += 1
-                counts[1, document] += 1
-                counts[2, document] += length
-                counts[3, document] += latin
-                counts[4, document] += letters
-                counts[5, document] = max(counts[5, document], length)
+                runs += 1
+                run_chars += length
+                latin_words += latin
+                letter_words += letters
+                longest = max(longest, length)
                 open_sentence = True
                 if ascii_only and length <= 4:
                     for k in range(len(stops)):
@@ -229,6 +237,9 @@ def _find_words(  # noqa: C901
                     bracket = -1
         counts[8, document] += open_sentence
         counts[0, document] = n - first
+        counts[1, document], counts[2, document] = runs, run_chars
+        counts[3, document], counts[4, document] = latin_words, letter_words
+        counts[5, document] = longest
         while found_stops:
             counts[10, document] += found_stops & 1
             found_stops >>= 1

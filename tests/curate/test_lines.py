@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.curate.line_phrases import FAMILIES, KINDS, PLACES, RULES, read_phrases
-from yanmo.curate.lines import LineOptions, clean_part, cut_lines
+from yanmo.curate import line_phrases
+from yanmo.curate.clean import clean_part
+from yanmo.curate.line_phrases import (
+    FAMILIES,
+    KINDS,
+    PLACES,
+    RULES,
+    read_phrases,
+    traditional_forms,
+)
+from yanmo.curate.lines import LineOptions, cut_lines
 from yanmo.curate.normalize import normalize
 from yanmo.documents import SCHEMA, write_part
 from yanmo.documents import texts as texts_of
@@ -202,9 +211,9 @@ def part(path: Path, texts: list[str], **columns: Any) -> Path:
 
 def run_part(path: Path, out: Path, options: LineOptions, convert: str = "off") -> dict[str, Any]:
     out.mkdir()
-    parameters = {"lines": to_table(options), "convert": convert, "keep_dropped": "text",
-                  "sample_fraction": 0.01}  # fmt: skip
-    return clean_part([path], parameters, out)
+    edit = {"lines": to_table(options), "convert": convert, "keep_dropped": "text",
+            "sample_fraction": 0.01}  # fmt: skip
+    return clean_part([path], {"edit": edit}, out)
 
 
 def test_the_task_keeps_its_books(tmp_path: Path) -> None:
@@ -240,10 +249,41 @@ def test_batches_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     texts = [f"{BODY[: 40 * i]}\n责任编辑：张三\n第{i}段" for i in range(9)]
     path = part(tmp_path / "in.parquet", texts)
     run_part(path, tmp_path / "one", LineOptions())
-    monkeypatch.setattr("yanmo.curate.lines.BATCH_ROWS", 2)
+    monkeypatch.setattr("yanmo.curate.clean.BATCH_ROWS", 2)
     run_part(path, tmp_path / "two", LineOptions())
     for name in ("documents.parquet", "edits.parquet", "dropped.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_kept_traditional_forms_are_those_of_opencc() -> None:
+    kept = {(p.text, p.rule) for p in PHRASES}
+    path = Path(line_phrases.__file__).parent / "data" / "line_phrases_traditional.tsv"
+    rows = [row.split("\t") for row in path.read_text("utf-8").splitlines() if row[0] != "#"]
+    assert rows == traditional_forms()
+    assert ("上一篇", RULES.index("boilerplate_neighbours")) in kept
+    assert ("責任編輯", RULES.index("boilerplate_credit")) in kept
+
+
+ASCII = [p.text for p in PHRASES if p.text.isascii()]
+ascii_bits = st.sampled_from([*ASCII, *map(str.upper, ASCII), *"12 :.,-#'az(\n", "3.5k ", "word "])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ascii_bits, max_size=30).map("".join), st.sampled_from([EVERYTHING, LineOptions()]))
+def test_lines_of_ascii_take_a_shorter_way_to_the_same_end(text: str, options: LineOptions) -> None:
+    assert cut(text, options)[1] == clean(text, Judge(options, PHRASES))
+
+
+def test_every_phrase_of_ascii_is_found_on_the_shorter_way() -> None:
+    prose = "It rained all day, and nobody came to the harbour that evening.\n" * 20
+    judge, found = Judge(LineOptions(), PHRASES), set()
+    for phrase in ASCII:
+        for line in (phrase, phrase.upper(), f"x {phrase} y", f"12 {phrase}", f"* {phrase}: a, b",
+                     f"({phrase}) 3.5k", f"a{phrase}"):  # fmt: skip
+            spans = cut(prose + line, LineOptions())[1]
+            assert spans == clean(prose + line, judge), line
+            found |= {rule for _, _, rule in spans}
+    assert found == {"boilerplate_tags", "boilerplate_rights", "refinedweb_counter"}
 
 
 def test_mistaken_family_is_told() -> None:

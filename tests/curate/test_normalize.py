@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.curate.character_ledger import Edits
+from yanmo.curate.clean import clean_part
 from yanmo.curate.edits import RULES
-from yanmo.curate.normalize import NormalizeOptions, clean_part, normalize
+from yanmo.curate.normalize import NormalizeOptions, normalize
 from yanmo.documents import SCHEMA, write_part
 from yanmo.errors import DataError, LedgerError
 

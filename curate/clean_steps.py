@@ -1,7 +1,7 @@
-"""Which tasks edit lines, between `clean` and `measure`: line rules, then rules of sites."""
+"""Which tasks clean: text, language and lines of a part, then lines that a site repeats."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from yanmo import models, recipe
@@ -34,34 +34,34 @@ class EditedParts:
     dropping: Sequence[Done] = ()
 
 
-def edit_lines(
-    progress: "Progress", cleaned: Sequence[Done], settings: "CurateRecipe"
-) -> EditedParts:
-    """Run the tasks that a recipe asks for; without any, the documents of `clean` are handed on."""
+def clean(progress: "Progress", parts: Sequence[Input], settings: "CurateRecipe") -> EditedParts:
+    """Normalise the parts, cut lines out of them, then those that a site repeats."""
     model = language_model()
-    documents, lines, sites = cleaned, [], []
+    parameters: dict[str, Any] = {
+        "normalize": recipe.to_table(replace(settings.normalize, convert="off")),
+        "language": recipe.to_table(settings.language),
+    }
     convert = settings.normalize.convert
-    if settings.lines.is_on or convert != "off":
-        parameters = {
+    edits_lines = settings.lines.is_on or convert != "off"
+    if edits_lines:
+        parameters["edit"] = {
             "lines": recipe.to_table(settings.lines), "convert": convert,
-            "language": recipe.to_table(settings.language),
             "keep_dropped": settings.output.keep_dropped,
             "sample_fraction": settings.output.sample_fraction,
         }  # fmt: skip
-        lines = progress.run(
-            [
-                Task("lines", "yanmo.curate.lines:clean_part",
-                     (d.input("documents.parquet"), *model), parameters)
-                for d in documents
-            ]
-        )  # fmt: skip
-        documents = lines
-    if settings.site.repeated_lines and documents:
-        sites = _site_lines(progress, documents, settings, model)
-        documents = sites or documents
-    cutting = [*lines, *sites]
-    dropping = [d for d in lines if d.result["dropped"]]
-    return EditedParts(documents, [*cleaned, *cutting], cutting, dropping)
+    cleaned = progress.run(
+        [Task("clean", "yanmo.curate.clean:clean_part", (part, *model), parameters)
+         for part in parts]
+    )  # fmt: skip
+    sites: Sequence[Done] = ()
+    if settings.site.repeated_lines and cleaned:
+        sites = _site_lines(progress, cleaned, settings, model)
+    return EditedParts(
+        documents=sites or cleaned,
+        books=[*cleaned, *sites],
+        cutting=[*(cleaned if edits_lines else ()), *sites],
+        dropping=[d for d in cleaned if d.result.get("dropped")],
+    )
 
 
 def language_model() -> tuple[Input, ...]:
