@@ -28,6 +28,7 @@ BENCHES: Final = {
     "neardup": "bench.neardup:run",
     "pipeline": "bench.pipeline:run",
     "extraction": "bench.extraction:run",
+    "encoding": "bench.encoding:run",
 }
 """Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
 

@@ -29,3 +29,33 @@ def document_checks(ids: npt.NDArray[np.uint32], ends: Ints) -> npt.NDArray[np.u
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         found[document] = x ^ (x >> np.uint64(31))
     return found
+
+
+@njit(cache=True, nogil=True)
+def close_documents(
+    ids: npt.NDArray[np.uint32], bounds: Ints, eos: int, size: int
+) -> tuple[npt.NDArray[np.uint32], int]:
+    """Put the closing id behind every document.
+
+    Args:
+        ids: (tokens,) uint32, documents back to back.
+        bounds: (documents + 1,) where each starts in ``ids``.
+        eos: the closing id, which must not stand inside a document.
+        size: ids must be below it.
+
+    Returns:
+        The ids with a closing one for each document, and the first document that holds an id that
+        cannot stand there, -1 if none does.
+    """
+    documents = len(bounds) - 1
+    closed = np.empty(bounds[documents] - bounds[0] + documents, np.uint32)
+    n, wrong = 0, -1
+    for document in range(documents):
+        for k in range(bounds[document], bounds[document + 1]):
+            closed[n] = ids[k]
+            n += 1
+            if (ids[k] >= size or ids[k] == eos) and wrong < 0:
+                wrong = document
+        closed[n] = eos
+        n += 1
+    return closed, wrong

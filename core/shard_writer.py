@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from yanmo import manifest as manifests
-from yanmo.checks import document_checks
+from yanmo.checks import close_documents, document_checks
 from yanmo.documents import PartWriter
 from yanmo.errors import DataError
 from yanmo.shards import (
@@ -24,6 +24,8 @@ from yanmo.shards import (
     Ids,
     Vocabulary,
 )
+
+Ends = npt.NDArray[np.int64]
 
 TOTALS: Final = ("documents", "tokens", "bytes", "chars")
 """What is counted for each source."""
@@ -63,32 +65,45 @@ class ShardWriter:
         Raises:
             DataError: an id is not below the vocabulary size, or EOS lies inside a document.
         """
-        if not ids:
-            return
-        lengths = np.fromiter((len(array) + 1 for array in ids), np.int64, len(ids))
-        ends = np.cumsum(lengths)
-        flat = np.full(int(ends[-1]), self.vocabulary.eos_id, np.uint32)
-        keep = np.ones(len(flat), np.bool_)
-        keep[ends - 1] = False
-        flat[keep] = np.concatenate(ids)
-        wrong = keep & ((flat >= self.vocabulary.vocab_size) | (flat == self.vocabulary.eos_id))
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            row = int(np.searchsorted(ends, at, side="right"))
+        if ids:
+            self.add_column(*_column(ids), rows)
+
+    def add_column(self, ids: Ids, bounds: Ends, rows: pa.Table) -> None:
+        """Append documents whose ids stand back to back.
+
+        Args:
+            ids: token ids of all documents, without the closing EOS (it is added).
+            bounds: int64 ``[documents + 1]``: where each document starts in ``ids``.
+            rows: as for :meth:`add`.
+
+        Raises:
+            DataError: an id is not below the vocabulary size, or EOS lies inside a document.
+        """
+        eos, size = self.vocabulary.eos_id, self.vocabulary.vocab_size
+        flat, wrong = close_documents(ids, bounds, eos, size)
+        if wrong >= 0:
+            own = ids[bounds[wrong] : bounds[wrong + 1]]
             raise DataError(
                 "the tokenizer gave an id that cannot stand inside a document",
-                where=f"document {rows.column('id')[row]}",
-                value=int(flat[at]),
+                where=f"document {rows.column('id')[wrong]}",
+                value=int(own[(own >= size) | (own == eos)][0]),
                 fix="Ids must be below the vocabulary size, and EOS only closes a document.",
             )
-        self._bin.write(flat.astype(self._dtype).tobytes())
+        ends = bounds[1:] - bounds[0] + np.arange(1, len(bounds))
+        self._bin.write(flat.astype(self._dtype).data)
         ends_column = pa.array((ends + self.tokens).astype(np.uint64))
         checks = pa.array(document_checks(flat, ends))
         table = rows.append_column("end", ends_column).append_column("check", checks)
         table = table.select(DOCS_SCHEMA.names)
         self._docs.write(table.cast(DOCS_SCHEMA))
         self.tokens += len(flat)
-        self.documents += len(ids)
+        self.documents += len(ends)
+
+
+def _column(ids: Sequence[Ids]) -> tuple[Ids, Ends]:
+    sizes = np.fromiter((len(array) for array in ids), np.int64, len(ids))
+    bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    return np.concatenate([np.asarray(array, np.uint32) for array in ids]), bounds
 
 
 class PartsWriter:
@@ -112,9 +127,14 @@ class PartsWriter:
 
     def add(self, ids: Sequence[Ids], rows: pa.Table) -> None:
         """Append documents; arguments as for :meth:`ShardWriter.add`."""
-        ends = np.cumsum([len(array) + 1 for array in ids])
+        if ids:
+            self.add_column(*_column(ids), rows)
+
+    def add_column(self, ids: Ids, bounds: Ends, rows: pa.Table) -> None:
+        """Append documents; arguments as for :meth:`ShardWriter.add_column`."""
+        ends = bounds[1:] - bounds[0] + np.arange(1, len(bounds))
         start = before = 0
-        while start < len(ids):
+        while start < len(ends):
             writer = self._writer or self._open()
             room = self.max_part_tokens - writer.tokens
             stop = int(np.searchsorted(ends, before + room, side="right"))
@@ -122,7 +142,8 @@ class PartsWriter:
                 self.close()
                 continue
             stop = max(stop, start + 1)
-            writer.add(ids[start:stop], rows.slice(start, stop - start))
+            some = rows.slice(start, stop - start)
+            writer.add_column(ids, bounds[start : stop + 1], some)
             start, before = stop, int(ends[stop - 1])
         self._count(rows, np.diff(ends, prepend=0))
 

@@ -36,6 +36,8 @@ Mask = npt.NDArray[np.bool_]
 
 INDEX: Final = ("hashes", "bounds", "grams", "rank", "starts", "sets")
 BATCH: Final = 512  # documents whose grams are in memory at a time
+_BITS: Final = 24  # of a hash: 2 MiB of bits
+_SEEN: Final = 1 << 15  # bits that tell grams of a document apart
 
 
 class Sets(NamedTuple):
@@ -160,14 +162,22 @@ def find_alike(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     held, index = _load(inputs[2:])
     chosen = ~pq.read_table(inputs[1])["heldout"].to_numpy()
     alike = np.zeros(len(held.bounds) - 1, np.bool_)
+    limit, largest = parameters["limit"], int(np.diff(held.bounds).max(initial=0))
+    known = _bits_of(index.grams)
     start = 0
     for batch in iterate([inputs[0]], columns=["text"], batch_rows=BATCH):
         mask = chosen[start : start + batch.num_rows]
         start += batch.num_rows
         if mask.any() and len(alike):
-            hashes, sizes = distinct_hashes(*grams(batch.column("text").filter(pa.array(mask))))
-            bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-            _mark((hashes, bounds), held, index, parameters["limit"], alike)
+            hashes, bounds = grams(batch.column("text").filter(pa.array(mask)))
+            near = _may_be_alike(hashes, bounds, known, largest, limit)
+            if near.any():
+                own = np.diff(bounds)
+                some = hashes[np.repeat(near, own)]
+                ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(own[near])])
+                hashes, sizes = distinct_hashes(some, ends)
+                bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+                _mark((hashes, bounds), held, index, limit, alike)
     np.save(out / "alike.npy", alike)
     return {"alike": int(alike.sum())}
 
@@ -207,6 +217,53 @@ def settle(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[st
         changed = split.set_column(place, split.schema.field(place), mine)
         write_part(out / f"split-{number:05d}.parquet", changed)
     return {"heldout": int(flags.sum()), "taken_back": int(back.sum())}
+
+
+@kernel
+def _bits_of(hashes: U32) -> npt.NDArray[np.uint64]:
+    """A bit for each of the upper 24 bits of a hash: set for those of some held-out gram."""
+    bits = np.zeros(1 << (_BITS - 6), np.uint64)
+    for value in hashes:
+        at = np.int64(value) >> (32 - _BITS)
+        bits[at >> 6] |= np.uint64(1) << np.uint64(at & 63)
+    return bits
+
+
+@kernel
+def _may_be_alike(
+    hashes: U32, bounds: I64, known: npt.NDArray[np.uint64], largest: int, limit: float
+) -> Mask:
+    """Leave out, without sorting, documents whose grams are too many that nothing held out has.
+
+    With ``i`` grams in common and ``u`` that no held-out set has, the similarity is at most
+    ``i / (i + u)``. Too many grams are taken for known, and too few for distinct, so a document
+    that is alike is never left out.
+
+    Args:
+        hashes: grams of the documents, repeated ones included; ``bounds`` as usual.
+        known: bits of all held-out grams.
+        largest: most grams of a held-out document.
+        limit: smallest similarity that is too alike.
+    """
+    near = np.zeros(len(bounds) - 1, np.bool_)
+    seen = np.zeros(_SEEN >> 6, np.uint64)
+    for document in range(len(near)):
+        seen[:] = 0
+        common = foreign = 0
+        for k in range(bounds[document], bounds[document + 1]):
+            value = np.int64(hashes[k])
+            at = value >> (32 - _BITS)
+            if (known[at >> 6] >> np.uint64(at & 63)) & np.uint64(1) != 0:
+                common += 1
+                continue
+            at = value & (_SEEN - 1)
+            bit = np.uint64(1) << np.uint64(at & 63)
+            if seen[at >> 6] & bit == 0:
+                seen[at >> 6] |= bit
+                foreign += 1
+        # A little room for rounding: what is kept is looked at exactly.
+        near[document] = foreign * limit <= min(common, largest) * (1.0 - limit) * 1.001 + 1.0
+    return near
 
 
 @kernel

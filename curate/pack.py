@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -95,7 +96,9 @@ def pack_folder(
 
     Returns:
         ``{"tokens", "documents", "parts", "sources", "heldout": {"tokens", "documents", "parts",
-        "sources"}, "clusters_known", "taken_back", "tasks", "fresh_tasks", "tokenizer_sha256"}``.
+        "sources"}, "encoding": {"parts": {engine: n}, "reference", "why_not_kernels",
+        "sampled_texts", "sampled_bytes", "handed_texts"}, "clusters_known", "taken_back", "tasks",
+        "fresh_tasks", "tokenizer_sha256"}``.
 
     Raises:
         UsageError: ``out`` holds something else, or there is no such tokenizer.
@@ -120,14 +123,13 @@ def pack_folder(
         guarded += guard(plan, parts, settings.holdout_jaccard,
                          lambda tasks: _run(tasks, cache, workers, quiet))  # fmt: skip
     identity = Input(loaded.path, loaded.sha256)
-    parameters = {"max_part_tokens": settings.max_part_tokens}
+    parameters = {"max_part_tokens": settings.max_part_tokens, "tokenizer_sha256": loaded.sha256}
     tasks = [
         Task("pack", "yanmo.curate.pack:pack_part",
              (part, guarded[-1].input(f"split-{number:05d}.parquet"), identity), parameters)
         for number, part in enumerate(parts)
     ]  # fmt: skip
     done = _run(tasks, cache, workers, quiet)
-    licences = _by_source(done)
     packed = {"train": done, "heldout": done}
     if settings.shuffle:
         packed["train"] = shuffle(
@@ -136,14 +138,16 @@ def pack_folder(
     inputs = [{"path": str(i.path), "sha256": i.identity, "bytes": i.path.stat().st_size}
               for i in (*duplicates, *parts, identity)]  # fmt: skip
     about = {"recipe": to_table(settings), "inputs": inputs, "seed": settings.seed}
+    told = {"about": about, "licences": _by_source(done), "encoding": _engines(done)}
     (out / MANIFEST).unlink(missing_ok=True)
     made = {
-        split: _finish(folder, split, packed[split], loaded, {"about": about, "licences": licences})
+        split: _finish(folder, split, packed[split], loaded, told)
         for split, folder in (("heldout", out / "heldout"), ("train", out))
     }
     return {
         **made["train"],
         "heldout": made["heldout"],
+        "encoding": told["encoding"],
         "clusters_known": bool(duplicates),
         "tokenizer_sha256": vocabulary.tokenizer_sha256,
         "taken_back": guarded[-1].result.get("taken_back", 0),
@@ -196,67 +200,88 @@ def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
     )
 
 
-def encode_texts(tokenizer: "Tokenizer", texts: pa.Array) -> list[Ids]:
-    """Token ids of every text, without special tokens: the one place where text becomes ids.
-
-    Args:
-        tokenizer: any.
-        texts: ``large_string``.
-
-    Returns:
-        One integer array a text.
-    """
-    # The engines take Python strings; a bounded batch of them is alive at a time.
-    return list(tokenizer.encode_batch(texts.to_pylist()))
-
-
 def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Tokenize one part into ``train-*`` and ``heldout-*`` shard parts.
 
+    The fast encoder must give the ids of the tokenizer's own library on a sample of every batch;
+    if it does not once, the whole part is encoded by the library.
+
     Args:
         inputs: the part (document table), its split (:mod:`yanmo.curate.holdout`), the tokenizer.
-        parameters: ``max_part_tokens``.
+        parameters: ``max_part_tokens``, and ``tokenizer_sha256``.
         out: folder to write.
 
     Returns:
-        For each split ``{"parts": [names], "sources": {source: totals}}``, and of both together
-        ``licences``: [[source, licence, documents]].
+        For each split ``{"parts": [names], "sources": {source: totals}}``, of both together
+        ``licences``: [[source, licence, documents]], and ``encoding``: which engine ran and why.
 
     Raises:
         DataError: split and part do not line up, or the tokenizer gives ids that cannot be.
     """
-    from yanmo.vocab.load import load_tokenizer
+    from yanmo.vocab.load import Differs, column_encoder
 
     if multiprocessing.parent_process() is not None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # parts are the unit of parallelism
-    tokenizer = load_tokenizer(inputs[2])
-    vocabulary = vocabulary_of(tokenizer)
-    limit = parameters["max_part_tokens"]
-    writers = {split: PartsWriter(out, split, vocabulary, limit) for split in SPLITS}
+    encoder = column_encoder(inputs[2], parameters["tokenizer_sha256"])
+    vocabulary, limit = vocabulary_of(encoder.tokenizer), parameters["max_part_tokens"]
+    encoder.start()
+    failed = None
+    try:
+        made = _pack(inputs, _writers(out, vocabulary, limit), encoder.encode)
+    except Differs as error:
+        failed = error
+        for path in out.iterdir():
+            path.unlink()
+        made = _pack(inputs, _writers(out, vocabulary, limit), encoder.reference)
+    return {**made, "encoding": encoder.told(failed)}
+
+
+def _writers(out: Path, vocabulary: Vocabulary, limit: int) -> dict[str, PartsWriter]:
+    return {split: PartsWriter(out, split, vocabulary, limit) for split in SPLITS}
+
+
+def _pack(
+    inputs: list[Path],
+    writers: Mapping[str, PartsWriter],
+    encode: Callable[[pa.Array], tuple[Ids, npt.NDArray[np.int64]]],
+) -> dict[str, Any]:
     split = pq.read_table(inputs[1])
     licences: Counter[tuple[str, str | None]] = Counter()
     start = 0
-    for batch in _batches(inputs[0]):
-        some = split.slice(start, batch.num_rows)
-        start += batch.num_rows
-        if some.num_rows != batch.num_rows:
-            break
-        ids = encode_texts(tokenizer, batch.column("text"))
-        columns = {n: batch.column(n) for n in DOCS_SCHEMA.names if n not in MADE_HERE}
-        rows = pa.table({**columns, "cluster": some["cluster"]})
-        heldout = some["heldout"].to_numpy()
-        for name, mask in zip(SPLITS, (~heldout, heldout), strict=True):
-            mine = [ids[i] for i in np.flatnonzero(mask)]
-            if mine:
-                writers[name].add(mine, rows.filter(pa.array(mask)).combine_chunks())
-        licences.update(_licences(batch))
+    try:
+        for batch in _batches(inputs[0]):
+            some = split.slice(start, batch.num_rows)
+            start += batch.num_rows
+            if some.num_rows != batch.num_rows:
+                break
+            ids, bounds = encode(batch.column("text"))
+            columns = {n: batch.column(n) for n in DOCS_SCHEMA.names if n not in MADE_HERE}
+            rows = pa.table({**columns, "cluster": some["cluster"]})
+            heldout = some["heldout"].to_numpy()
+            for name, mask in zip(SPLITS, (~heldout, heldout), strict=True):
+                if mask.all():
+                    writers[name].add_column(ids, bounds, rows.combine_chunks())
+                elif mask.any():
+                    mine = rows.filter(pa.array(mask)).combine_chunks()
+                    writers[name].add_column(*_those(ids, bounds, mask), mine)
+            licences.update(_licences(batch))
+    finally:
+        for writer in writers.values():
+            writer.close()
     if start != split.num_rows:
         raise DataError("the split and the documents do not line up", where=inputs[0],
                         value=(start, split.num_rows))  # fmt: skip
-    for writer in writers.values():
-        writer.close()
     made = {name: {"parts": w.parts, "sources": w.sources} for name, w in writers.items()}
     return {**made, "licences": [[*names, count] for names, count in licences.items()]}
+
+
+def _those(
+    ids: Ids, bounds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]
+) -> tuple[Ids, npt.NDArray[np.int64]]:
+    """The ids of some documents."""
+    sizes = np.diff(bounds)
+    ends = np.cumsum(sizes[mask])
+    return ids[np.repeat(mask, sizes)], np.concatenate([np.zeros(1, np.int64), ends])
 
 
 def _licences(batch: pa.RecordBatch) -> dict[tuple[str, str | None], int]:
@@ -308,7 +333,7 @@ def _finish(
         about=told["about"],
         known=known,
     )
-    manifest["licences"] = told["licences"]
+    manifest |= {name: told[name] for name in ("licences", "encoding")}
     manifests.write(folder, manifest)
     return {**manifest["counts"], "parts": len(made), "sources": manifest["sources"]}
 
@@ -319,6 +344,17 @@ def _by_source(done: Sequence[Done]) -> dict[str, dict[str, int]]:
         for source, licence, count in task.result["licences"]:
             found.setdefault(source, Counter())[licence or ""] += count
     return {source: dict(sorted(counts.items())) for source, counts in sorted(found.items())}
+
+
+def _engines(done: Sequence[Done]) -> dict[str, Any]:
+    """How many parts each engine encoded, why, and what was compared and left to the reference."""
+    told = [task.result["encoding"] for task in done]
+    sums = {name: sum(part[name] for part in told)
+            for name in ("sampled_texts", "sampled_bytes", "handed_texts")}  # fmt: skip
+    engines = Counter(part["engine"] for part in told)
+    why = sorted({part["why"] for part in told if part["why"]})
+    return {"parts": dict(sorted(engines.items())), "reference": told[0]["reference"],
+            "why_not_kernels": why, **sums}  # fmt: skip
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,14 +10,18 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.errors import DataError, UsageError
 from yanmo.files import read_json, sha256_file, sha256_json
+
+if TYPE_CHECKING:
+    from .columns import ColumnEncoder
 
 Ids = npt.NDArray[np.uint32]
 
@@ -31,8 +35,14 @@ _ROLE_NAMES = {
 _TIKTOKEN_LINE = re.compile(rb"[A-Za-z0-9+/]+={0,2} \d+\s*")
 
 
+class Differs(Exception):
+    """The fast encoder gave other ids than the reference; says for which text."""
+
+
 class Engine(Protocol):
     """What a tokenizer library must offer."""
+
+    library: str
 
     def encode_batch(self, texts: list[str]) -> list[Ids]: ...
     def decode(self, ids: Sequence[int], *, skip_special: bool) -> str: ...
@@ -121,6 +131,8 @@ def _refuse_surrogates(text: str, number: int) -> None:
 class FastEngine:
     """A `tokenizers.Tokenizer`."""
 
+    library = "tokenizers"
+
     def __init__(self, fast: Any) -> None:
         fast.no_truncation()
         fast.no_padding()
@@ -145,6 +157,8 @@ class FastEngine:
 
 class SentencePieceEngine:
     """A `sentencepiece.SentencePieceProcessor`, one thread (parallelism is over parts)."""
+
+    library = "sentencepiece"
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
@@ -202,6 +216,18 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     else:
         converted = convert.wordpiece_json(file, _read_config(file.parent))
     return _from_json(file, converted)
+
+
+@lru_cache(maxsize=1)
+def column_encoder(file: Path, sha256: str) -> "ColumnEncoder":
+    """The encoder of whole text columns; the last one asked for stays in memory.
+
+    Args:
+        file: that defines the ids of a tokenizer; ``sha256`` is the hash of it.
+    """
+    from .columns import ColumnEncoder
+
+    return ColumnEncoder(load_tokenizer(file))
 
 
 def find_tokenizer_file(path: Path) -> Path:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.curate import heldout_guard
 from yanmo.curate.heldout_guard import guard
 from yanmo.curate.holdout import ROOTS, SPLIT_SCHEMA
 from yanmo.documents import write_part
@@ -103,3 +104,24 @@ def test_one_that_goes_back_pulls_the_next(tmp_path: Path) -> None:
     found, back = _guarded(tmp_path, texts, held, [0, 1, 2, 2, 3], 2, 0.93)
     assert found == [False, False, False, False, True]
     assert back == 3
+
+
+def test_what_is_left_out_without_sorting_could_not_be_alike() -> None:
+    """Against the definition, with edited copies on both sides of the limit."""
+    random = np.random.default_rng(7)
+    held = [random.integers(0, 2**32, size, np.uint32) for size in (1, 5, 60, 400, 4000)]
+    known = heldout_guard._bits_of(np.unique(np.concatenate(held)))
+    kept = 0
+    for limit in (0.5, 0.8, 1.0):
+        for some in held:
+            for share in np.linspace(0, 0.7, 15):
+                new = random.integers(0, 2**32, int(share * len(some)), np.uint32)
+                own = np.concatenate([some, new, some[: len(some) // 2], new])
+                bounds = np.array([0, len(own)])
+                near = heldout_guard._may_be_alike(own, bounds, known, 4000, limit)
+                alike = len(np.unique(some)) / len(np.unique(own)) >= limit
+                assert near[0] or not alike
+                kept += bool(near[0])
+    far = random.integers(0, 2**32, 100_000, np.uint32)
+    assert not heldout_guard._may_be_alike(far, np.array([0, len(far)]), known, 4000, 0.8)[0]
+    assert 50 < kept < 225

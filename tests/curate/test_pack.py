@@ -17,6 +17,8 @@ from yanmo.curate.pack import PackSettings, pack_folder
 from yanmo.curate.pieces import with_boundaries, with_ids
 from yanmo.errors import DataError, UsageError
 from yanmo.shards import open_shards, verify
+from yanmo.vocab import columns
+from yanmo.vocab.load import Differs
 
 from .duplicate_parts import document_table, write_parts
 
@@ -219,6 +221,29 @@ def test_where_and_peek_walk_back_to_the_page(tmp_path: Path, tokenizer: Path) -
         ("d001", EOS, False, 1),
     ]
     assert len(peek(out, first=4, documents=9)) == 1
+
+
+def test_a_part_whose_sample_differs_is_encoded_by_the_library(
+    tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = documents(tmp_path / "in", TEXTS)
+    right = pack_folder(source, tokenizer=tokenizer, out=tmp_path / "right", settings=KEEP_ALL)
+    assert set(right["encoding"]["parts"]) == {"kernels"}
+    assert right["encoding"]["sampled_bytes"] > 0
+
+    def wrong(sample: Any, mine: Any, theirs: Any) -> None:
+        raise Differs("other ids for 'x'")
+
+    monkeypatch.setattr(columns, "_compare", wrong)
+    made = pack_folder(source, tokenizer=tokenizer, out=tmp_path / "out", settings=KEEP_ALL)
+    assert set(made["encoding"]["parts"]) == {"tokenizers"}
+    assert made["encoding"]["why_not_kernels"] == ["other ids for 'x'"]
+    same, other = hashes(tmp_path / "right"), hashes(tmp_path / "out")
+    assert {n: h for n, h in same.items() if "part-" in n} == {
+        n: h for n, h in other.items() if "part-" in n
+    }
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["encoding"] == made["encoding"]
 
 
 def test_a_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
