@@ -29,6 +29,7 @@ BENCHES: Final = {
     "pipeline": "bench.pipeline:run",
     "extraction": "bench.extraction:run",
     "encoding": "bench.encoding:run",
+    "vocab": "bench.vocab:run",
 }
 """Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
 
@@ -40,6 +41,7 @@ CHECKS: Final = {
     "duplicates_scale": "bench.duplicates_scale",
     "scale": "bench.scale:main",
     "train_memory": "bench.train_memory",
+    "vocab_gain": "bench.vocab_gain",
 }
 """Quality and scale, no part of ``make bench``. Most are commands of their own: ``python -m bench
 NAME ARGUMENT...`` is ``python -m bench.NAME ARGUMENT...``. With a function, it takes numbers."""

@@ -128,6 +128,12 @@ def merge_command(
 @click.option("--max-chars", "max_chars", type=click.IntRange(1), help="Longest word; default 6.")
 @click.option("--dictionary", type=FILE, help="Words that must get an entry, one a line.")
 @click.option("--blocklist", type=FILE, help="Words that no entry may hold, one a line.")
+@click.option("--background", type=FILE,
+              help="General words with frequencies that stand beside the inputs.")  # fmt: skip
+@click.option("--required-chars", "required_chars", metavar="TABLE",
+              help="Characters that must get an entry: gb2312-1, tgh8105 …")  # fmt: skip
+@click.option("--min-documents", "min_documents", type=click.IntRange(1),
+              help="Least number of documents that a word stands in; default 2.")  # fmt: skip
 @click.option("--shrink", is_flag=True, help="Add fewer if the text supports no more.")
 @seed_option
 @recipe_option

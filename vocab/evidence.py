@@ -25,8 +25,9 @@ class Evidence:
         count: weighted occurrences (a merge counts when it is made, int64).
         documents: documents it occurs in.
         domains: known sites it occurs on.
-        top_share: share of its occurrences on known sites that the commonest site has (0: none
-            known), float64.
+        top_share: share of its occurrences that the commonest known site has (0: none known);
+            occurrences on unknown sites count against it, float64.
+        runs: distinct runs it occurs in: a few for what is copied whole, many for a living word.
         known_sites: how many sites the whole corpus has.
     """
 
@@ -34,6 +35,7 @@ class Evidence:
     documents: I64
     domains: I64
     top_share: np.ndarray
+    runs: I64
     known_sites: int
 
 
@@ -75,7 +77,7 @@ def _tokens_of_runs(
 @kernel
 def _spread(
     order: I64, run: I32, document: I32, host: I32, tokens: I32, token_ends: I64,
-    documents: I64, domains: I64, top: I64, known: I64,
+    documents: I64, domains: I64, top: I64, every: I64,
 ) -> None:  # fmt: skip
     """Go through the occurrences sorted by site, then document, and count for each candidate."""
     size = len(documents)
@@ -90,6 +92,7 @@ def _spread(
             if last_document[token] != document[position]:
                 last_document[token] = document[position]
                 documents[token] += 1
+            every[token] += 1
             if site < 0:
                 continue
             if last_host[token] != site:
@@ -97,7 +100,6 @@ def _spread(
                 domains[token] += 1
                 here[token] = 0
             here[token] += 1
-            known[token] += 1
             top[token] = max(top[token], here[token])
 
 
@@ -117,10 +119,10 @@ def gather(runs: Runs, symbols: Symbols, learned: Learned, hosts: I32) -> Eviden
     tokens = np.empty(max(int(total), 1), np.int32)
     _tokens_of_runs(*arguments, tokens, ends)
     size = first_new - first + len(learned.left)
-    documents, domains, top, known = (np.zeros(size, np.int64) for _ in range(4))
+    documents, domains, top, every = (np.zeros(size, np.int64) for _ in range(4))
     order = np.lexsort((runs.document, hosts[runs.document]))
     _spread(
-        order, runs.run, runs.document, hosts, tokens, ends, documents, domains, top, known
+        order, runs.run, runs.document, hosts, tokens, ends, documents, domains, top, every
     )  # fmt: skip
     virtual = np.zeros(len(symbols.virtual), np.int64)
     weights = np.repeat(runs.counts, np.diff(symbols.ends))
@@ -130,6 +132,7 @@ def gather(runs: Runs, symbols: Symbols, learned: Learned, hosts: I32) -> Eviden
         count=np.concatenate([virtual, learned.count]),
         documents=documents,
         domains=domains,
-        top_share=np.divide(top, known, out=np.zeros(size), where=known > 0),
+        top_share=np.divide(top, every, out=np.zeros(size), where=every > 0),
+        runs=np.bincount(tokens[:total], minlength=size),
         known_sites=len(set(hosts[hosts >= 0].tolist())),
     )

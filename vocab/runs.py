@@ -160,7 +160,7 @@ class Runs:
 
     Attributes:
         store: UTF-8 bytes of all runs back to back; ``ends`` int64 ``[R + 1]`` are the bounds.
-        counts: occurrences of each, weighted, int64 ``[R]``.
+        counts: occurrences of each, int64 ``[R]``.
         run, document: one entry an occurrence, int32: which run, in which document.
         kept_share: share of the distinct runs that the budget left (1.0: all).
     """
@@ -197,13 +197,36 @@ class RunCounter:
         self.documents = 0
         self.han_bytes = 0
 
-    def add(self, texts: pa.Array, *, weight: int = 1) -> None:
+    def add(self, texts: pa.Array) -> None:
         """Count the runs of a batch of documents.
 
         Args:
             texts: a ``large_string`` array.
-            weight: what an occurrence in this batch counts.
         """
+        indexes, documents, total = self._insert(texts)
+        kept = indexes >= 0
+        chosen = indexes[kept]
+        np.add.at(self._counts, chosen, 1)
+        where = (documents[kept] + self.documents).astype(np.int32)
+        self._occurrences.append((chosen.astype(np.int32), where))
+        self.documents += len(texts)
+        self.han_bytes += total
+        while self._ends[self._count] > self._budget and self._count > 1:
+            self._thin_out()
+
+    def add_words(self, words: pa.Array) -> I64:
+        """Add words as runs that occur nowhere; call it after the last document.
+
+        Args:
+            words: a ``large_string`` array, each of Han characters alone.
+
+        Returns:
+            The run of each word, int64; -1 for words that a thinned table does not hold.
+        """
+        return self._insert(words)[0]
+
+    def _insert(self, texts: pa.Array) -> tuple[I64, I32, int]:
+        """Index and document of each run in the texts, and their bytes in all."""
         buffer, offsets = _buffers(texts)
         none = np.zeros(0, np.int64)
         small = np.zeros(0, np.int32)
@@ -220,15 +243,7 @@ class RunCounter:
         self._count = insert_runs(
             buffer, starts, sizes, self._table, self._hashes, self._store, self._ends, indexes
         )
-        kept = indexes[:-1] >= 0
-        chosen = indexes[:-1][kept]
-        np.add.at(self._counts, chosen, weight)
-        where = (documents[kept] + self.documents).astype(np.int32)
-        self._occurrences.append((chosen.astype(np.int32), where))
-        self.documents += len(texts)
-        self.han_bytes += total
-        while self._ends[self._count] > self._budget and self._count > 1:
-            self._thin_out()
+        return indexes[:-1], documents, total
 
     def _reserve(self, runs: int, size: int) -> None:
         """Room for ``runs`` more distinct runs of ``size`` bytes in all."""

@@ -238,3 +238,35 @@ def test_on_real_text(name: str, realdata: Path, tmp_path: Path) -> None:
     old, new = load_tokenizer(base), load_tokenizer(tmp_path)
     sample = "数据清洗比模型结构更重要，先把锅烧热，再倒入食用油。"
     assert len(new.encode(sample)) < 0.9 * len(old.encode(sample))
+
+
+def test_phrases_that_are_copied_whole_are_kept_out(english_spm: Path, tmp_path: Path) -> None:
+    """The same phrase in the same sentence each time is kept out; in new company it is a word."""
+    path = tmp_path / "mail.jsonl"
+    texts = [f"可以代开发票，{first}{second}机器学习。" for first in WORDS for second in WORDS]
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    report = extend_tokenizer(
+        english_spm, [path], tmp_path / "out", ExtendOptions(add=30, shrink=True)
+    )
+    words = _new(tmp_path / "out", english_spm)
+    assert "机器学习" in words
+    assert not [word for word in words if len(word) > 3 and word in "可以代开发票"]
+    assert report["kept_out"]["suspicious: copied with what stands around it"] >= 1
+    off = ExtendOptions(add=30, shrink=True, min_variety=0.0)
+    extend_tokenizer(english_spm, [path], tmp_path / "all", off)
+    assert "可以代开发票" in _new(tmp_path / "all", english_spm)
+
+
+def test_a_few_known_sites_prove_nothing(english_spm: Path, tmp_path: Path) -> None:
+    """One occurrence on a known site among a thousand elsewhere is no monopoly of that site."""
+    path = tmp_path / "mixed.jsonl"
+    rows = [{"text": "研墨。落笔。" * 3, "url": None} for _ in range(50)]
+    rows += [
+        {"text": f"数据{'研墨' if n == 0 else ''}。", "url": f"http://s{n}.cn/"} for n in range(25)
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = extend_tokenizer(
+        english_spm, [path], tmp_path / "out", ExtendOptions(add=9, shrink=True)
+    )
+    assert report["text"]["sites"] == 25
+    assert "研墨" in _new(tmp_path / "out", english_spm)

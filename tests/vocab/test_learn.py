@@ -252,19 +252,22 @@ def _walk(base: Base, documents: list[str], hosts: list[int], merges: int) -> No
         return {symbol} | parts
 
     seen: dict[int, Counter[int]] = {}
+    inside: dict[int, set[int]] = {}
     for run, document in zip(runs.run.tolist(), runs.document.tolist(), strict=True):
         final = learned.symbols[symbols.ends[run] : symbols.ends[run + 1]]
         for symbol in set().union(*(below(s) for s in final.tolist() if s >= 0)):
             seen.setdefault(symbol - first, Counter())[document] += 1
+            inside.setdefault(symbol - first, set()).add(run)
     for token in range(len(found.count)):
         where = seen.get(token, Counter())
+        assert found.runs[token] == len(inside.get(token, set()))
         sites: Counter[int] = Counter()
         for document, times in where.items():
             if hosts[document] >= 0:
                 sites[hosts[document]] += times
         assert found.documents[token] == len(where)
         assert found.domains[token] == len(sites)
-        share = max(sites.values(), default=0) / max(sum(sites.values()), 1)
+        share = max(sites.values(), default=0) / max(sum(where.values()), 1)
         assert found.top_share[token] == pytest.approx(share)
 
 
