@@ -4,10 +4,10 @@
        (a file, group,      └─ signatures ───────┘   (over all parts; no text)
         or stretch a task)             … ─ decontaminate ─ pii   (where they are on)
 
-Between `clean` and `measure` stand the steps of `site`, if they are on. With lists of `[urls]` pages
-are judged by their address before the first task here extracts them. Every arrow is a file in the
-cache. Between ``measure`` and ``materialize`` no step reads text, so a moved threshold redoes
-`decide` and what follows from it, and copies only the parts whose verdicts changed.
+Between `clean` and `measure` stand the steps of `site`, if they are on. With lists of `[urls]`
+pages are judged by their address before the first task here extracts them. Every arrow is a file
+in the cache. Between ``measure`` and ``materialize`` no step reads text, so a moved threshold
+redoes `decide` and what follows from it, and copies only the parts whose verdicts changed.
 """
 
 import time
