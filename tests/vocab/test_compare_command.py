@@ -34,7 +34,7 @@ def grown(spm_file: Path, tmp_path_factory: pytest.TempPathFactory, documents: l
     from yanmo.vocab.extend import ExtendOptions, extend_tokenizer
 
     out = tmp_path_factory.mktemp("grown") / "grown"
-    options = ExtendOptions(add=12, min_count=1, min_documents=1)
+    options = ExtendOptions(add=12, min_count=1, min_documents=1, shrink=True)
     extend_tokenizer(spm_file, [documents[0]], out, options)
     return out
 
