@@ -147,8 +147,10 @@ def _groups(
 
 def run_lengths(runs: Runs) -> I64:
     """Characters of each run."""
-    leads = np.concatenate([[0], np.cumsum((runs.store & 0xC0) != 0x80)])
-    return np.diff(leads[runs.ends])
+    if len(runs.ends) < 2:
+        return np.zeros(0, np.int64)
+    leads = (runs.store & 0xC0) != 0x80
+    return np.add.reduceat(leads, runs.ends[:-1], dtype=np.int64)
 
 
 def read_frequencies(path: str | Path) -> dict[str, int]:

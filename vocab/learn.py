@@ -2,8 +2,10 @@
 
 The loop works on distinct runs with their counts. Each pair of neighbours has an entry in a hash
 table with its count and a linked list of the places where it stands; a heap gives the pair with the
-highest count. A pair arises only together with its newer half, so its count only falls afterwards,
-and a stale heap entry can be told by its count. Ties go to the pair with the lower symbols, so
+highest count. A pair arises only together with its newer half, so afterwards its count only falls:
+what is in the heap is an upper bound, and the pair on top is counted anew. Counts are not kept up
+to date where a merge breaks pairs, which would be two look-ups in a large table an occurrence (on
+100 MB of text: half of the time). Ties go to the pair with the lower symbols, so
 equal input gives equal merges, and a shorter run gives a prefix of a longer one.
 """
 
@@ -122,6 +124,33 @@ def _link(symbols: I32, ends: I64, following: I32, previous: I32, places: I32) -
 
 
 @kernel
+def _recount(
+    pair: Number, a: Number, b: Number, heads: I32, place_at: I32, place_next: I32,
+    symbols: I32, following: I32, run_of: I32, weights: I64,
+) -> Number:  # fmt: skip
+    """What a pair counts now; places where it stands no longer leave its list."""
+    total: Number = 0
+    kept: Number = NONE
+    entry: Number = heads[pair]
+    while entry >= 0:
+        at, beyond = place_at[entry], place_next[entry]
+        after = following[at]
+        if symbols[at] == a and after >= 0 and symbols[after] == b:
+            total += weights[run_of[at]]
+            if kept < 0:
+                heads[pair] = entry
+            else:
+                place_next[kept] = entry
+            kept = entry
+        entry = beyond
+    if kept < 0:
+        heads[pair] = NONE
+    else:
+        place_next[kept] = NONE
+    return total
+
+
+@kernel
 def _allowed(a: Number, b: Number, length: I32, same: I32, max_chars: Number) -> bool:
     """At most so many characters; no run of one character beyond two; no pair twice over."""
     if length[a] + length[b] > max_chars:
@@ -148,6 +177,7 @@ def _learn(
     counts = np.zeros(1 << 16, np.int64)
     heads = np.zeros(1 << 16, np.int32)
     table = np.full(1 << 18, np.int32(NONE), np.int32)
+    pair_at = np.empty(size, np.int32)
     pairs = 0
     for at in range(size):
         if following[at] < 0:
@@ -162,6 +192,7 @@ def _learn(
             keys[pairs], heads[pairs] = key, NONE
             table[slot] = pairs
             pairs += 1
+        pair_at[at] = table[slot]
         counts[table[slot]] += weights[run_of[at]]
     # Places of frequent pairs alone: a pair can only become rarer. From the end, so that the list
     # is in order.
@@ -174,8 +205,7 @@ def _learn(
     for at in range(size - 1, -1, -1):
         if following[at] < 0:
             continue
-        key = np.int64(symbols[at]) << 32 | np.int64(symbols[at + 1])
-        known: Number = table[_slot(keys, table, key)]
+        known: Number = pair_at[at]
         if counts[known] >= min_count:
             place_at[places], place_next[places] = at, heads[known]
             heads[known] = places
@@ -189,78 +219,88 @@ def _learn(
             _sift_up(heap_count, heap_pair, keys, heap)
             heap += 1
 
+    # The pair that the present merge has made with a neighbour on its left or right; valid where
+    # the stamp is the number of the merge.
+    left_pair = np.zeros(len(length), np.int32)
+    left_stamp = np.full(len(length), np.int32(NONE), np.int32)
+    right_pair = np.zeros(len(length), np.int32)
+    right_stamp = np.full(len(length), np.int32(NONE), np.int32)
     merges = 0
     while heap > 0 and merges < len(left):
         count, pair = heap_count[0], heap_pair[0]
         a, b = np.int32(keys[pair] >> 32), np.int32(keys[pair] & 0xFFFFFFFF)
-        if counts[pair] == count and _allowed(a, b, length, same, max_chars):
-            new = np.int32(first_new + merges)
-            length[new] = length[a] + length[b]
-            same[new] = same[a] if same[a] == same[b] else NONE
-            before = pairs
-            done = 0
-            entry = heads[pair]
-            while entry >= 0:
-                at = place_at[entry]
-                entry = place_next[entry]
-                after = following[at]
-                if symbols[at] != a or after < 0 or symbols[after] != b:
-                    continue
-                weight = weights[run_of[at]]
-                done += weight
-                back, beyond = previous[at], following[after]
-                if back >= 0:
-                    key = np.int64(symbols[back]) << 32 | np.int64(a)
-                    counts[table[_slot(keys, table, key)]] -= weight
-                if beyond >= 0:
-                    key = np.int64(b) << 32 | np.int64(symbols[beyond])
-                    counts[table[_slot(keys, table, key)]] -= weight
-                symbols[at], symbols[after] = new, DEAD
-                following[at] = beyond
-                if beyond >= 0:
-                    previous[beyond] = at
-                for side in range(2):
-                    where = back if side == 0 else at
-                    if where < 0 or following[where] < 0:
-                        continue
-                    key = np.int64(symbols[where]) << 32 | np.int64(symbols[following[where]])
-                    slot = _slot(keys, table, key)
-                    if table[slot] < 0:
-                        if pairs == len(keys):
-                            keys, counts = _wider_i64(keys), _wider_i64(counts)
-                            heads = _wider_i32(heads)
-                            table = _rehash(keys, pairs, 4 * len(keys))
-                            slot = _slot(keys, table, key)
-                        keys[pairs], counts[pairs], heads[pairs] = key, 0, NONE
-                        table[slot] = pairs
-                        pairs += 1
-                    grown = table[slot]
-                    counts[grown] += weight
-                    if places == len(place_at):
-                        place_at, place_next = _wider_i32(place_at), _wider_i32(place_next)
-                    place_at[places], place_next[places] = where, heads[grown]
-                    heads[grown] = places
-                    places += 1
-            counts[pair] = 0
-            left[merges], right[merges], made[merges] = a, b, done
-            merges += 1
-            for fresh in range(before, pairs):
-                if counts[fresh] >= min_count:
-                    if heap == len(heap_count):
-                        heap_count, heap_pair = _wider_i64(heap_count), _wider_i32(heap_pair)
-                    heap_count[heap], heap_pair[heap] = counts[fresh], fresh
-                    _sift_up(heap_count, heap_pair, keys, heap)
-                    heap += 1
-            count = 0
-        elif counts[pair] != count and counts[pair] >= min_count:
-            # Stale: the pair has become rarer; it goes back with its present count.
-            heap_count[0] = counts[pair]
-            _sift_down(heap_count, heap_pair, keys, heap)
-            continue
+        exact: Number = 0
+        if _allowed(a, b, length, same, max_chars):
+            exact = _recount(
+                pair, a, b, heads, place_at, place_next, symbols, following, run_of, weights
+            )
+            if min_count <= exact < count:
+                heap_count[0] = exact
+                _sift_down(heap_count, heap_pair, keys, heap)
+                continue
+        # Off the heap before its merge: a new pair of equal count may belong on top.
         heap -= 1
         heap_count[0], heap_pair[0] = heap_count[heap], heap_pair[heap]
         if heap > 0:
             _sift_down(heap_count, heap_pair, keys, heap)
+        if exact < count or exact == 0:
+            continue
+        new = np.int32(first_new + merges)
+        length[new] = length[a] + length[b]
+        same[new] = same[a] if same[a] == same[b] else NONE
+        before = pairs
+        done = 0
+        entry = heads[pair]
+        while entry >= 0:
+            at = place_at[entry]
+            entry = place_next[entry]
+            after = following[at]
+            if symbols[at] != a or after < 0 or symbols[after] != b:
+                continue
+            weight = weights[run_of[at]]
+            done += weight
+            back, beyond = previous[at], following[after]
+            symbols[at], symbols[after] = new, DEAD
+            following[at] = beyond
+            if beyond >= 0:
+                previous[beyond] = at
+            for side in range(2):
+                where = back if side == 0 else at
+                if where < 0 or following[where] < 0:
+                    continue
+                other = symbols[where] if side == 0 else symbols[beyond]
+                # The new symbol beside itself is one pair, whichever side sees it.
+                on_left = side == 0 or other == new
+                known_here = (left_stamp if on_left else right_stamp)[other] == merges
+                if not known_here:
+                    if pairs == len(keys):
+                        keys, counts = _wider_i64(keys), _wider_i64(counts)
+                        heads = _wider_i32(heads)
+                    first = other if on_left else new
+                    second = new if on_left else other
+                    keys[pairs] = np.int64(first) << 32 | np.int64(second)
+                    counts[pairs], heads[pairs] = 0, NONE
+                    if on_left:
+                        left_pair[other], left_stamp[other] = pairs, merges
+                    else:
+                        right_pair[other], right_stamp[other] = pairs, merges
+                    pairs += 1
+                grown = left_pair[other] if on_left else right_pair[other]
+                counts[grown] += weight
+                if places == len(place_at):
+                    place_at, place_next = _wider_i32(place_at), _wider_i32(place_next)
+                place_at[places], place_next[places] = where, heads[grown]
+                heads[grown] = places
+                places += 1
+        left[merges], right[merges], made[merges] = a, b, done
+        merges += 1
+        for fresh in range(before, pairs):
+            if counts[fresh] >= min_count:
+                if heap == len(heap_count):
+                    heap_count, heap_pair = _wider_i64(heap_count), _wider_i32(heap_pair)
+                heap_count[heap], heap_pair[heap] = counts[fresh], fresh
+                _sift_up(heap_count, heap_pair, keys, heap)
+                heap += 1
     return merges
 
 
