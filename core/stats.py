@@ -114,7 +114,8 @@ def _resampled_sums(rows: Floats, rounds: int, rng: np.random.Generator) -> Floa
     return sums
 
 
-def _bounds(draws: Floats, confidence: float) -> tuple[float, float]:
+def percentile_bounds(draws: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The two quantiles between which ``confidence`` of the draws lie."""
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(draws, [tail, 1.0 - tail])
     return float(low), float(high)
@@ -150,7 +151,7 @@ def bootstrap_mean(
     _check_confidence(confidence)
     column = _column(values, "values")
     sums = _resampled_sums(column[:, None], rounds, np.random.default_rng(seed))
-    low, high = _bounds(sums[:, 0] / column.size, confidence)
+    low, high = percentile_bounds(sums[:, 0] / column.size, confidence)
     return Estimate(float(column.mean()), low, high, column.size)
 
 
@@ -182,7 +183,7 @@ def bootstrap_ratio(
     sums = _resampled_sums(np.stack([top, bottom], axis=1), rounds, np.random.default_rng(seed))
     # A resample of empty items alone has no ratio; it carries no information about the interval.
     sums = sums[sums[:, 1] > 0.0]
-    low, high = _bounds(sums[:, 0] / sums[:, 1], confidence)
+    low, high = percentile_bounds(sums[:, 0] / sums[:, 1], confidence)
     return Estimate(float(top.sum() / bottom.sum()), low, high, top.size)
 
 
@@ -210,7 +211,7 @@ def stratified_bootstrap(
     total = np.zeros(rounds)
     for column in columns:
         total += _resampled_sums(column[:, None], rounds, rng)[:, 0] / column.size
-    low, high = _bounds(total / len(columns), confidence)
+    low, high = percentile_bounds(total / len(columns), confidence)
     value = float(np.mean([column.mean() for column in columns]))
     return Estimate(value, low, high, sum(column.size for column in columns))
 
@@ -289,7 +290,7 @@ def paired_ratio_bootstrap(
 
 
 def _compared(value: float, draws: Floats, confidence: float, n: int) -> Comparison:
-    low, high = _bounds(draws, confidence)
+    low, high = percentile_bounds(draws, confidence)
     far = min(int((draws <= 0.0).sum()), int((draws >= 0.0).sum()))
     return Comparison(value, low, high, min(1.0, 2.0 * (far + 1) / (draws.size + 1)), n)
 

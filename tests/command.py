@@ -9,6 +9,9 @@ from unittest import mock
 
 from yanmo.cli import main
 
+QUICK = ("-q", "--workers", "1", "--set", "duplicates.near=false")
+"""A run of small inputs in one process, without what takes long."""
+
 
 @dataclass
 class Ended:
@@ -42,3 +45,15 @@ def command(*arguments: object, stdin: bytes = b"", encoding: str = "utf-8") -> 
     encoding = "utf-8" if encoding == "ascii" else encoding  # click takes ASCII for a mistake
     written = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))
     return Ended(code, *written)
+
+
+def usage_error(ended: Ended, *words: object) -> None:
+    """Exit 2, nothing on stdout, one message without a traceback, with these words in it."""
+    assert (ended.code, ended.out) == (2, ""), ended.err
+    said(ended, *words)
+
+
+def said(ended: Ended, *words: object) -> None:
+    assert "Traceback" not in ended.err
+    for word in words:
+        assert str(word) in ended.err

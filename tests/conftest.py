@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.web import article, json_line
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,3 +29,11 @@ def realdata() -> Path:
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three records: one that is kept, one that is no JSON, one that is too short."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(json_line(article(1)) + b"not json\n" + json_line("短。"))
+    return path

@@ -48,6 +48,19 @@ def test_commands_exist_with_their_options(root: Path, name: str) -> None:
         assert [word for word in used if word not in known] == [], words
 
 
+def test_the_chinese_readme_says_what_the_english_one_says(root: Path) -> None:
+    """The same commands, links and tables, and no number that the other does not give."""
+    english, chinese = (
+        (root / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh.md")
+    )
+    english = english.replace(parts(english)[1], "")
+    assert commands(chinese) == commands(english)
+    for pattern in (r"`(\[[^`]*)`", r"\]\((docs/[^)]+)\)"):
+        assert set(re.findall(pattern, chinese)) == set(re.findall(pattern, english))
+    number = r"\d+(?:\.\d+)*"
+    assert set(re.findall(number, chinese)) <= set(re.findall(number, english))
+
+
 def test_local_links_lead_somewhere(root: Path) -> None:
     for name in ("README.md", "README.zh.md", "CONTRIBUTING.md"):
         text = (root / name).read_text(encoding="utf-8")

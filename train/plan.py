@@ -222,27 +222,40 @@ def _unsharded(config: ModelConfig, itemsize: int) -> int:
 
 
 def largest_micro(
-    config: ModelConfig, recipe: Pretrain, limit: float, *, processes: int = 1, bits: int = 16
+    config: ModelConfig,
+    recipe: Pretrain,
+    limit: float,
+    counted: tuple[Weights, Activations],
+    *,
+    processes: int = 1,
 ) -> int:
-    """The most sequences of a forward pass that fit into ``limit`` bytes; 0: not even one."""
-    counted = weights(config, recipe, bits=bits), activations(config, recipe)
+    """The most sequences of a forward pass that fit into ``limit`` bytes; 0: not even one.
+
+    Args:
+        config: the model.
+        recipe: of the run.
+        limit: bytes of a device.
+        counted: what :func:`weights` and :func:`activations` gave.
+        processes: devices that share the run.
+    """
     low, high = 0, max(recipe.batch_sequences // processes, 1)
     while low < high:
         middle = (low + high + 1) // 2
-        need = memory(config, recipe, micro_sequences=middle, processes=processes, bits=bits,
+        need = memory(config, recipe, micro_sequences=middle, processes=processes,
                       counted=counted)["total"]  # fmt: skip
         low, high = (middle, high) if need <= limit else (low, middle - 1)
     return low
 
 
-def work(config: ModelConfig, recipe: Pretrain, tokens: int) -> Mapping[str, Any]:
+def work(config: ModelConfig, recipe: Pretrain, tokens: int | None) -> Mapping[str, Any]:
     """Floating-point operations of a run of ``tokens`` tokens.
 
     Returns:
         ``{"flops_per_token", "flops"}`` by the usual convention (recomputed ones do not count), and
-        ``hardware_flops``, where they do.
+        ``hardware_flops``, where they do; ``None`` where the tokens are not known.
     """
     per_token = flops_per_token(config, recipe.data.sequence_tokens)
     again = 4 / 3 if recipe.run.recompute else 1.0
-    return {"flops_per_token": per_token, "flops": per_token * tokens,
-            "hardware_flops": per_token * tokens * again}  # fmt: skip
+    flops = None if tokens is None else per_token * tokens
+    return {"flops_per_token": per_token, "flops": flops,
+            "hardware_flops": None if flops is None else flops * again}  # fmt: skip

@@ -1,7 +1,7 @@
 """From a ``config.json`` and a recipe to the answer of ``yanmo train plan``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,8 @@ import torch
 
 from yanmo.errors import DataError, UsageError
 from yanmo.files import read_json
+from yanmo.model_cost import ModelShape
+from yanmo.model_cost import read_shape as model_shape
 from yanmo.recipe import did_you_mean
 from yanmo.report import Table
 
@@ -23,7 +25,7 @@ from .speed import peak_flops
 GIB: Final = 1 << 30
 PRESET_ROWS: Final = 32_000  # vocabulary of a preset: LLaMA's
 # Room that allocators and the runtime want beside the tensors. CUDA: context and fragments. CPU:
-# glibc keeps freed blocks; 15 to 36 % were measured (docs/training.md).
+# glibc keeps freed blocks; 15 to 36 % were measured (docs/log.md).
 SPARE: Final = {"cuda": 0.08, "cpu": 0.3}
 ABOUT: Final = {
     "weights": "as they are kept and trained",
@@ -139,7 +141,7 @@ def make_plan(source: Path, recipe: Pretrain, asked: Asked) -> Planned:
 
     Raises:
         UsageError: no such preset or file; or quantised weights that are trained.
-        DataError: the file is no ``config.json`` of a decoder.
+        DataError: the file is no ``config.json``, or an entry of it is wrong.
     """
     bits, processes = asked.bits, asked.processes
     if bits < 16 and recipe.lora.rank is None:
@@ -147,27 +149,33 @@ def make_plan(source: Path, recipe: Pretrain, asked: Asked) -> Planned:
                          fix="Set lora.rank, so that they are frozen.")  # fmt: skip
     config, notes = read_shape(source, recipe)
     limit = device_memory(recipe.run.device, asked.limit_gb)
-    most = largest_micro(config, recipe, usable(*limit), processes=processes, bits=bits)
+    counted = weights(config, recipe, bits=bits), activations(config, recipe)
+    most = largest_micro(config, recipe, usable(*limit), counted, processes=processes)
     mine = max(recipe.batch_sequences // processes, 1)
     usual = max(MICRO_TOKENS // recipe.data.sequence_tokens, 1)
     micro = min(asked.micro or recipe.run.micro_sequences or usual, mine)
-    counted = weights(config, recipe, bits=bits), activations(config, recipe)
     parts = memory(config, recipe, micro_sequences=micro, processes=processes, counted=counted)
-    if bits < 16:
-        notes.append("yanmo trains on whole weights; quantised ones are for other programs.")
-    if limit[1] == "cpu":
-        notes.append("glibc keeps freed blocks: expect 15 to 36 % more resident memory, or set "
-                     "MALLOC_MMAP_THRESHOLD_=1048576 and pay about a fifth more time.")  # fmt: skip
     device = torch.device("cuda" if limit[1] == "cuda" and torch.cuda.is_available() else "cpu")
     flops = asked.peak * 1e12 if asked.peak else peak_flops(device, recipe.precision)
-    cost = work(config, recipe, recipe.tokens or 0)
+    cost = work(config, recipe, recipe.tokens)
     hours = None
     if recipe.tokens and flops:
         hours = cost["flops"] / (flops * asked.mfu * processes) / 3600
     dtype_bytes = 8 if recipe.precision == "float64" else 4
     count = counted[0].trained // dtype_bytes, parameter_count(config)["total"]
-    return Planned(config, micro, parts, limit, most, count, recipe.tokens, cost, hours,
-                   tuple(notes))  # fmt: skip
+    said = (*notes, *_notes(limit[1], bits, frozen=count[0] < count[1]))
+    return Planned(config, micro, parts, limit, most, count, recipe.tokens, cost, hours, said)
+
+
+def _notes(device: str, bits: int, *, frozen: bool) -> Iterator[str]:
+    if bits < 16:
+        yield "yanmo trains on whole weights; quantised ones are for other programs."
+    if frozen:
+        yield ("Operations are those of full training, as in MFU; frozen matrices want no gradient "
+               "of their own: up to a third fewer.")  # fmt: skip
+    if device == "cpu":
+        yield ("glibc keeps freed blocks: expect 15 to 36 % more resident memory, or set "
+               "MALLOC_MMAP_THRESHOLD_=65536 and pay about a quarter more time.")  # fmt: skip
 
 
 def device_memory(device: str, limit_gb: float | None) -> tuple[float, str]:
@@ -183,11 +191,12 @@ def device_memory(device: str, limit_gb: float | None) -> tuple[float, str]:
 def read_shape(source: Path, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
     """The shape of a model, from a ``config.json`` (or its folder), or the name of a preset.
 
-    Decoders of other families are taken for a Llama of the same sizes, and a note says so.
+    Dense decoders of other families are taken for a Llama of the same sizes, and a note says so.
 
     Raises:
-        UsageError: there is no such file and no such preset.
-        DataError: the file describes no decoder.
+        UsageError: there is no such file and no such preset, or it is of another kind of model: a
+            mixture of experts, or a family that is not known.
+        DataError: an entry is missing or no whole number.
     """
     path = source / "config.json" if source.is_dir() else source
     if not path.is_file():
@@ -201,7 +210,7 @@ def read_shape(source: Path, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
         raise DataError("not a config.json", where=path)
     if table.get("model_type") in ARCHITECTURES:
         return from_hf(table, where=path), []
-    return _like_llama(table, path)
+    return _like_llama(model_shape(path), str(table.get("model_type")))
 
 
 def _preset(name: str, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
@@ -212,31 +221,14 @@ def _preset(name: str, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
     return config, [f"A vocabulary of {PRESET_ROWS:,} is assumed; a config.json would say."]
 
 
-def _like_llama(table: Mapping[str, Any], path: Path) -> tuple[ModelConfig, list[str]]:
+def _like_llama(shape: ModelShape, kind: str) -> tuple[ModelConfig, list[str]]:
     """A Llama with the sizes of another decoder."""
-
-    def size(*names: str, default: int | None = None) -> int:
-        for name in names:
-            if isinstance(table.get(name), int):
-                return int(table[name])
-        if default is None:
-            raise DataError("this config.json describes no decoder that can be planned", where=path,
-                            value=f"no {' or '.join(names)}")  # fmt: skip
-        return default
-
-    width = size("hidden_size", "n_embd", "d_model")
-    heads = size("num_attention_heads", "n_head", "n_heads")
-    inner = size("intermediate_size", "n_inner", "ffn_hidden_size", default=4 * width)
-    gated = "n_embd" not in table and table.get("model_type") not in ("opt", "bloom", "gpt_neox")
     config = ModelConfig(
-        vocab_size=size("vocab_size"), hidden_size=width,
+        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size,
         # Two matrices instead of three: a gated layer of as many weights.
-        intermediate_size=inner if gated else inner * 2 // 3,
-        num_hidden_layers=size("num_hidden_layers", "n_layer", "n_layers"),
-        num_attention_heads=heads,
-        num_key_value_heads=size("num_key_value_heads", "multi_query_group_num", default=heads),
-        head_dim=size("head_dim", "kv_channels", default=width // heads),
-        tie_word_embeddings=bool(table.get("tie_word_embeddings", not gated)),
+        intermediate_size=shape.intermediate_size * (3 if shape.gated else 2) // 3,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads, head_dim=shape.head_dim,
+        tie_word_embeddings=shape.tied, max_position_embeddings=shape.max_positions,
     )  # fmt: skip
-    kind = table.get("model_type", "unknown")
     return config, [f"The architecture {kind} is taken for a Llama of the same sizes."]

@@ -4,6 +4,7 @@ Each is encoded behind a line end, as in the middle of a text: alone it would ge
 SentencePiece puts before a text. So a token that no merge can reach does not count as there.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ from .load import Ids, Tokenizer
 from .tally import encode_what_can_be
 
 TABLES = ("gb2312-1", "gb2312-2", "tgh8105", "big5-1", "big5-2")
+_FREQUENCY = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?\Z")
 # What stands before the text. Where a normaliser takes the line end away, a full stop does.
 _BEFORE = ("\n", "。")
 
@@ -108,6 +110,8 @@ class WordList:
 def read_words(path: Path) -> WordList:
     """Read a word list: one a line, with a frequency behind a tab or a space if it has one.
 
+    A word with spaces in it stands before a tab, or on a line without a frequency.
+
     Raises:
         UsageError: no such file.
         DataError: no UTF-8, or no word in it.
@@ -115,19 +119,25 @@ def read_words(path: Path) -> WordList:
     if not path.is_file():
         raise UsageError("no such word list", where=path, fix="Give a file with a word a line.")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8: {error}", where=path) from None
     words: dict[str, float] = {}
-    for line in lines:
-        parts = line.lstrip("\ufeff").replace("\t", " ").split()
-        if not parts or parts[0].startswith("#"):
-            continue
-        weight = float(parts[1]) if len(parts) > 1 and parts[1].isdecimal() else 1.0
-        words[parts[0]] = words.get(parts[0], 0.0) + weight
+    for line in map(str.strip, lines):
+        if line and not line.startswith("#"):
+            word, weight = _word_of(line)
+            words[word] = words.get(word, 0.0) + weight
     if not words:
         raise DataError("no word in it", where=path, fix="One word a line, UTF-8.")
     return WordList(tuple(words), tuple(words.values()), path, sha256_file(path))
+
+
+def _word_of(line: str) -> tuple[str, float]:
+    word, *more = line.split("\t") if "\t" in line else line.split(" ")
+    found = _FREQUENCY.match(more[0].strip()) if more else None
+    if found is None and "\t" not in line:
+        return line, 1.0
+    return word.strip(), float(found[0]) if found else 1.0
 
 
 def words_kept(tokenizer: Tokenizer, words: WordList) -> dict[str, Any]:

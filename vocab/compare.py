@@ -15,9 +15,10 @@ import numpy as np
 from yanmo.errors import UsageError
 
 from .char_coverage import WordList, coverage, words_kept
+from .labels import tokenizer_labels
 from .load import Tokenizer, load_tokenizer
 from .ratio_intervals import Draws, draw_ratios, pool
-from .slices import Sampling, Slices, distinct_labels
+from .slices import Sampling, Slices
 from .surfaces import pieces_of
 from .tally import Counts, SliceTally, tally_slices
 from .token_tables import I64, LONGEST, TokenTables, renyi_efficiency, token_tables
@@ -69,8 +70,7 @@ def load_contenders(specs: Sequence[str]) -> list[Contender]:
             "a label stands twice", value=twice[0], fix="Give each its own LABEL=PATH."
         )
     tokenizers = [load_tokenizer(path) for _, path in named]
-    names = [label or t.name for (label, _), t in zip(named, tokenizers, strict=True)]
-    labels = distinct_labels(names, [t.path.parent for t in tokenizers])
+    labels = tokenizer_labels(tokenizers, [label for label, _ in named])
     return [
         Contender(label, path, tokenizer, token_tables(tokenizer))
         for label, (_, path), tokenizer in zip(labels, named, tokenizers, strict=True)
@@ -103,8 +103,8 @@ def compare(
 
     Returns:
         ``tokenizers``, ``slices`` (one entry a slice) and ``all`` (their samples pooled), each
-        with the numbers of every tokenizer and the differences from the first; ``coverage``;
-        ``words``.
+        with the numbers of every tokenizer and the differences from the first; ``left_out``, the
+        slices without a document that all could encode; ``coverage``; ``words``.
 
     Raises:
         UsageError: an input or tokenizer is not there.
@@ -114,12 +114,11 @@ def compare(
     slices = Slices(texts, sampling)
     tokenizers = [c.tokenizer for c in contenders]
     labels = [c.label for c in contenders]
-    tallies = tally_slices(tokenizers, labels, slices, advance=advance)
-    pooled = _pool(list(tallies.values()))
-    whole = {
-        key: sum(asdict(slices.populations[label])[key] for label in tallies)
-        for key in ("documents", "empty", "chars", "bytes")
-    }
+    found = tally_slices(tokenizers, labels, slices, advance=advance)
+    pooled = _pool(list(found.values()))
+    tallies = {label: tally for label, tally in found.items() if tally.chars}
+    populations = [asdict(population) for population in slices.populations.values()]
+    whole = {key: sum(each[key] for each in populations) for key in populations[0]}
     draws = _draws(list(tallies.values()), sampling.seed)
     joint = pool(draws, [int(t.per_document().sum()) for t in tallies.values()])
     result = {
@@ -129,6 +128,7 @@ def compare(
             _slice(label, tally, asdict(slices.populations[label]), contenders, drawn)
             for (label, tally), drawn in zip(tallies.items(), draws, strict=True)
         ],
+        "left_out": [label for label in slices.populations if label not in tallies],
         "all": _slice(ALL, pooled, whole, contenders, joint),
         "coverage": {c.label: coverage(c.tokenizer) for c in contenders},
         "words": {c.label: words_kept(c.tokenizer, words) for c in contenders} if words else None,

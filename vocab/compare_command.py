@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path)
 
 
 def _amount(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
-    """``4M``, ``1.5G``, ``2e9``: a number above zero."""
+    """``4M``, ``1.5G``, ``2e9``: a number, zero or more."""
     if value is None:
         return None
     scale = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}.get(value[-1:].lower(), 0.0)
@@ -161,9 +161,10 @@ def _seed(value: int | None) -> int:
 
 
 def _question(flags: dict[str, Any]) -> Any:
+    from yanmo.model_cost import read_shape
+
     from .compare_growth import Question
     from .growth_worth import Plan
-    from .model_cost import read_shape
 
     plan = {name: flags[name] for name in ("train_tokens", "serve_tokens", "adapt_tokens",
                                            "context")}  # fmt: skip

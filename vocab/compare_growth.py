@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from yanmo.errors import UsageError
+from yanmo.model_cost import ModelShape
 from yanmo.recipe import did_you_mean
 
 from .compare import Comparison, Contender, new_rows
 from .growth_curve import Growth, find_growth, grid, knee, marginal, measure_growth, reaching
 from .growth_worth import Plan, Swap, cheapest, weigh
-from .model_cost import ModelShape
 from .slices import Slices
 
 # Each point of a curve encodes the sample again: half a megabyte of a slice is enough for a shape.
@@ -184,14 +184,16 @@ def _swap(
     comparison: Comparison, mix: dict[str, float], first: Contender, other: Contender
 ) -> Swap:
     size, rows = other.tokenizer.vocab_size, new_rows(first, other)
-    measured = comparison.result["all"]["tokenizers"][other.label]
+    exact = {c.label: comparison.result["all"]["tokenizers"][c.label]["exact_share"]
+             for c in (first, other)}  # fmt: skip
     return Swap(
         before=_mixed(comparison, mix, first.label),
         after=_mixed(comparison, mix, other.label),
         size=size,
         new_rows=rows,
         extends=size - rows >= first.tokenizer.vocab_size,
-        exact_share=measured["exact_share"],
+        exact_share=exact[other.label],
+        exact_before=exact[first.label],
     )
 
 

@@ -17,6 +17,7 @@ from .growth_report import (
 )
 
 Result = dict[str, Any]
+FAILURES_SHOWN = 20
 _MEASURES = (
     "tokens/char", "95 %", "vs first", "chars/token", "bytes/token", "byte tokens", "unk chars",
     "exact",
@@ -33,6 +34,8 @@ def _gap(difference: Result | None, identical: bool) -> str:
         return "–"
     if identical:
         return "identical ids"
+    if difference["relative"] is None:
+        return "–"
     text = f"{100 * difference['relative']:+.1f} %"
     if difference["relative_low"] is None:
         return text
@@ -45,7 +48,8 @@ def slice_title(part: Result) -> str:
     seen, held = part["documents"], part["population"]["documents"]
     word = "document" if held == 1 else "documents"
     of = f"{show(seen)} of {show(held)} {word}" if seen != held else f"{show(seen)} {word}"
-    failed = f", {len(part['failed'])} left out" if part["failed"] else ""
+    left_out = len({failure["where"] for failure in part["failed"]})
+    failed = f", {left_out} left out" if left_out else ""
     return f"{part['slice']}: {of}, {show(part['bytes'])} bytes{failed}"
 
 
@@ -55,7 +59,7 @@ def slice_table(part: Result) -> Table:
         [label, f"{m['tokens_per_char']['value']:.4f}",
          _interval(m["tokens_per_char"]["low"], m["tokens_per_char"]["high"]),
          _gap(part["differences"].get(label), m["same_ids_documents"] == part["documents"]),
-         f"{m['chars_per_token']:.3f}", f"{m['bytes_per_token']:.3f}", percent(m["byte_share"]),
+         _number(m["chars_per_token"]), _number(m["bytes_per_token"]), percent(m["byte_share"]),
          m["unk_chars"],
          percent(m["exact_share"])]
         for label, m in part["tokenizers"].items()
@@ -136,15 +140,25 @@ def _visible(character: str) -> str:
 
 def failure_table(result: Result) -> Table | None:
     """Documents that a tokenizer could not encode."""
-    rows = [[f["tokenizer"], f["where"], f["error"]] for f in result["all"]["failed"][:20]]
-    title = f"Left out for all: {len(result['all']['failed'])} failures"
+    failed = result["all"]["failed"]
+    rows = [[f["tokenizer"], f["where"], f["error"]] for f in failed[:FAILURES_SHOWN]]
+    title = f"Left out for all: {show(len({f['where'] for f in failed}))} documents"
+    if len(failed) > FAILURES_SHOWN:
+        title += f", {FAILURES_SHOWN} of {show(len(failed))} failures shown"
     return Table(title, ["tokenizer", "document", "error"], rows) if rows else None
 
 
 def lines(result: Result) -> list[str]:
     """What stands below the tables."""
     curves = (result.get("curves") or {}).items()
-    return [*(curve_line(label, curve) for label, curve in curves), *worth_lines(result)]
+    said = [curve_line(label, curve) for label, curve in curves]
+    return [*left_out_lines(result), *said, *worth_lines(result)]
+
+
+def left_out_lines(result: Result) -> list[str]:
+    """The slices that are in no table, if there are any."""
+    labels = ", ".join(result["left_out"])
+    return [f"Slices without a document that all could encode: {labels}."] if labels else []
 
 
 def tables(result: Result, *, brief: bool = False) -> Iterator[Table]:
@@ -197,6 +211,8 @@ def render_html(result: Result) -> str:
         _scroll(page, slice_table(part))
         with page.fold(f"{part['slice']}: use of the vocabulary"):
             _scroll(page, Table("", *_bare(use_table(part))))
+    for line in left_out_lines(result):
+        page.add_text(line)
     page.add_heading("Characters", anchor="characters")
     for table in (coverage_table(result), words_table(result), losses_table(result),
                   failure_table(result)):  # fmt: skip

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from yanmo.errors import UsageError
-
-from .model_cost import BYTES_TRAINING, BYTES_WEIGHT, ModelShape, padded
+from yanmo.model_cost import BYTES_TRAINING, BYTES_WEIGHT, ModelShape, padded
 
 TOKENS_PER_ROW: Final = 200_000
 QUALITY_NOTE: Final = (
@@ -67,6 +66,7 @@ class Swap:
         new_rows: ids that are not the same entry in the old one: rows that must be learnt.
         extends: all old ids keep their entry, so that no row can be taken away.
         exact_share: share of documents that the new tokenizer gives back exactly.
+        exact_before: the same of the old one.
     """
 
     before: float
@@ -75,6 +75,7 @@ class Swap:
     new_rows: int
     extends: bool = True
     exact_share: float = 1.0
+    exact_before: float = 1.0
 
 
 def weigh(shape: ModelShape, swap: Swap, plan: Plan) -> dict[str, Any]:
@@ -90,9 +91,9 @@ def weigh(shape: ModelShape, swap: Swap, plan: Plan) -> dict[str, Any]:
         ``verdict`` with ``reason``.
 
     Raises:
-        UsageError: a budget is negative or the context is no whole number above zero.
+        UsageError: a budget is negative, or a tokenizer makes no token of the text.
     """
-    _check(plan)
+    _check(plan, swap)
     context = plan.context_of(shape)
     replaced = shape.with_rows(padded(swap.size, plan.multiple))
     after = _grown(shape, swap.size, plan.multiple) if swap.extends else replaced
@@ -122,13 +123,18 @@ def weigh(shape: ModelShape, swap: Swap, plan: Plan) -> dict[str, Any]:
         "quality": QUALITY_NOTE,
     }
     verdict = _verdict(found, plan, saved)
-    if swap.exact_share < 1.0:
-        lossy = f"it loses text: {1 - swap.exact_share:.1%} of the documents do not come back"
+    if swap.exact_share < swap.exact_before:
+        lossy = (
+            f"it loses text: {1 - swap.exact_share:.1%} of the documents do not come back, "
+            f"{1 - swap.exact_before:.1%} with the old one"
+        )
         verdict |= {"verdict": "no-go", "reason": f"{lossy}; {verdict['reason']}"}
     return {**found, **verdict}
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Plan, swap: Swap) -> None:
+    if not (swap.before > 0 and swap.after > 0):
+        raise UsageError("a tokenizer makes no token of this text: nothing to weigh")
     for name in ("train_tokens", "serve_tokens", "adapt_tokens"):
         value = getattr(plan, name)
         if value is not None and value < 0:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.stats import CONFIDENCE, Estimate
+from yanmo.stats import Estimate, percentile_bounds
 
 I64 = npt.NDArray[np.int64]
 F64 = npt.NDArray[np.float64]
@@ -45,19 +45,24 @@ class Draws:
         value, ratios = float(self.values[index]), self.ratios
         if ratios is None:
             return Estimate(value, float("nan"), float("nan"), self.documents)
-        return Estimate(value, *_bounds(ratios[:, index]), self.documents)
+        return Estimate(value, *percentile_bounds(ratios[:, index]), self.documents)
 
     def difference(self, first: int, second: int) -> dict[str, float | None]:
-        """``first - second``, absolute and relative to ``first``, with paired intervals."""
+        """``first - second``, absolute and relative to ``first``, with paired intervals.
+
+        What is relative to no token at all is ``None``: a text of white space under a vocabulary
+        that drops it. So are the bounds where there is but one document.
+        """
         a, b = float(self.values[first]), float(self.values[second])
-        found: dict[str, float | None] = {"difference": a - b, "relative": (b - a) / a}
-        gaps: list[F64] | None = None
+        relative = (b - a) / a if a else None
+        found: dict[str, float | None] = {"difference": a - b, "relative": relative}
         ratios = self.ratios
+        gaps: list[F64 | None] = [None, None]
         if ratios is not None:
             left, right = ratios[:, first], ratios[:, second]
-            gaps = [left - right, (right - left) / left]
-        for name, index in (("", 0), ("relative_", 1)):
-            low, high = _bounds(gaps[index]) if gaps else (None, None)
+            gaps = [left - right, (right - left) / left if left.all() else None]
+        for name, gap in zip(("", "relative_"), gaps, strict=True):
+            low, high = percentile_bounds(gap) if gap is not None else (None, None)
             found |= {f"{name}low": low, f"{name}high": high}
         return found
 
@@ -73,7 +78,6 @@ def draw_ratios(tokens: list[I64], chars: I64, *, seed: Seed = 0, rounds: int = 
     """
     rows = np.stack(tokens, axis=1).astype(np.float64)
     below = chars.astype(np.float64)
-    count = len(below)
     count = len(below)
     sums = np.concatenate([rows, below[:, None]], axis=1)
     drawn = np.empty((rounds, sums.shape[1]))
@@ -106,9 +110,3 @@ def pool(draws: Sequence[Draws], chars: Sequence[int]) -> Draws:
     # A slice of one document does not vary: with nothing else there is no interval.
     varied = sum(d.documents for d in draws if d.documents > 1)
     return Draws(tokens, below, values, sum(d.documents for d in draws) if varied else 1)
-
-
-def _bounds(draws: F64) -> tuple[float, float]:
-    tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(draws, [tail, 1.0 - tail])
-    return float(low), float(high)

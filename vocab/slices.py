@@ -6,8 +6,7 @@ of the files nor on how documents are cut into them, and a smaller sample is par
 
 import heapq
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from yanmo.documents import iterate, part_paths, texts
 from yanmo.errors import DataError, UsageError
 from yanmo.files import open_input
 from yanmo.recipe import did_you_mean
+
+from .labels import distinct_labels
 
 # Each slice has a count of every id of every tokenizer: 64 slices of seven tokenizers are 230 MB.
 MAX_SLICES = 64
@@ -289,28 +290,3 @@ def plain_name(path: Path) -> str:
     for suffix in (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".txt", ".md"):
         name = name.removesuffix(suffix)
     return name or path.name
-
-
-def distinct_labels(names: Sequence[str], paths: Iterable[Path]) -> list[str]:
-    """Names made distinct: as many parent folders as are needed, else numbers.
-
-    Args:
-        names: what each would like to be called.
-        paths: where each is.
-
-    Returns:
-        As many different labels, in order; a name that is alone stays as it is.
-    """
-    keys = [(path.resolve().parts[1:-1], name) for name, path in zip(names, paths, strict=True)]
-    labels = {key: key[1] for key in keys}
-    for depth in range(1, 1 + max((len(parents) for parents, _ in keys), default=0)):
-        counts = Counter(labels.values())
-        twins = [key for key, label in labels.items() if counts[label] > 1]
-        if not twins:
-            break
-        labels |= {(up, name): "/".join((*up[-depth:], name)) for up, name in twins}
-    found: list[str] = []
-    for key in keys:
-        times = sum(earlier == key for earlier in keys[: len(found)])
-        found.append(f"{labels[key]} ({times + 1})" if times else labels[key])
-    return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.errors import DataError, YanmoError
+from yanmo.errors import DataError
 
 from .load import Ids, Tokenizer
 from .losses import Losses, measure_losses
@@ -80,10 +80,11 @@ def tally_slices(
         advance: told the megabytes done, times tokenizers.
 
     Returns:
-        Slice to sums, in the order in which slices were first met.
+        Slice to sums, in the order in which slices were first met; of a slice of which no document
+        could be encoded, the failures alone.
 
     Raises:
-        DataError: no document could be encoded by all of them, or no input can be read.
+        DataError: no document at all could be encoded by all of them, or no input can be read.
     """
     tallies: dict[str, SliceTally] = {}
     for label, documents in slices.batches():
@@ -97,7 +98,7 @@ def tally_slices(
         first = next(iter(tallies.values())).failures[0]
         raise DataError(f"{first.tokenizer} cannot encode any document ({first.error})",
                         where=first.where)  # fmt: skip
-    return {label: tally for label, tally in tallies.items() if tally.chars}
+    return tallies
 
 
 def _add(
@@ -157,7 +158,7 @@ def encode_what_can_be(
 def _try(tokenizer: Tokenizer, texts: list[str]) -> tuple[list[Ids] | None, str]:
     try:
         return tokenizer.encode_batch(texts), ""
-    except (YanmoError, Exception) as error:  # the libraries raise bare Exception
+    except Exception as error:  # bare ones are what the libraries raise
         return None, " ".join(str(error).split())[:200]
     except BaseException as error:
         # A panic of the Rust side is no Exception; an interrupt must get through.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .charsets import is_han
+from .charsets import HAN, is_han
 from .load import Ids, Tokenizer
 from .surfaces import pieces_of, surfaces
 
@@ -19,21 +19,9 @@ Bools = npt.NDArray[np.bool_]
 LONGEST = 5  # Han tokens of so many characters and more are counted together
 # Han as everywhere here, and compatibility forms: NFC turns each of them into one Han character,
 # so that text and tokens count the same with and without it.
-_RANGES = (
-    (0x3005, 0x3005),
-    (0x3007, 0x3007),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2EBE0),
-    (0x2EBF0, 0x2EE5D),
-    (0x2F800, 0x2FA1F),
-    (0x30000, 0x323AF),
-)
-
-
-_HAN = re.compile("[" + "".join(f"{chr(a)}-{chr(b)}" for a, b in _RANGES) + "]+")
+_ALSO_HAN = f"{HAN}\uf900-\ufaff\U0002f800-\U0002fa1f"
+_HAN = re.compile(f"[{_ALSO_HAN}]+")
+_RANGES = sorted((ord(found[0]), ord(found[-1])) for found in re.findall(".-.|.", _ALSO_HAN))
 
 
 def points_of(text: str) -> npt.NDArray[np.uint32]:

@@ -18,6 +18,7 @@ from yanmo.errors import DataError
 from .derivations import Derivation
 from .differences import Change, Cut, Outside, changes, cuts, outside_han
 from .entries import Entries
+from .labels import tokenizer_labels
 from .load import Tokenizer
 from .spans import Span, clusters, spans_of
 from .surfaces import surfaces_of
@@ -38,6 +39,7 @@ class Panel:
 
     Attributes:
         tokenizer: it.
+        name: what it is called here; no two panels have the same.
         text: the text.
         entries: what is known of its entries.
         spans: its tokens.
@@ -47,6 +49,7 @@ class Panel:
     """
 
     tokenizer: Tokenizer
+    name: str
     text: str
     entries: Entries
     spans: list[Span]
@@ -119,7 +122,10 @@ def build(tokenizers: Sequence[Tokenizer], text: str, *, base: int | None = None
     """
     if not text:
         raise DataError("the text is empty", fix="Give a text, or a file with --text.")
-    panels = [Panel(t, text, Entries(t), spans_of(t, text)) for t in tokenizers]
+    panels = [
+        Panel(tokenizer, name, text, Entries(tokenizer), spans_of(tokenizer, text))
+        for tokenizer, name in zip(tokenizers, tokenizer_labels(tokenizers), strict=True)
+    ]
     if base is None:
         return panels
     ground = panels[base]
@@ -188,7 +194,7 @@ def _panel_data(panel: Panel, panels: Sequence[Panel], base: int | None) -> dict
     counts = Counter(span.index for span in panel.spans)
     ratio = panel.numbers()["chars_per_token"]
     return {
-        "name": panel.tokenizer.name,
+        "name": panel.name,
         "kind": panel.tokenizer.kind,
         "ratio": f"{ratio:.2f}",
         "whole": panel.entries.ignores_merges,

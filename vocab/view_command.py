@@ -35,21 +35,21 @@ def view(arguments: tuple[str, ...], text_path: Path | None, base: Path | None, 
     from .view_page import count_table, view_page
 
     paths, words = split_arguments(arguments)
-    text = read_text(words, text_path)
+    text, size = read_text(words, text_path, limit)
     if base is not None:
         paths = [base, *(path for path in paths if path.resolve() != base.resolve())]
     at = None if base is None else 0
     if out.suffix not in (".html", ".htm"):
         raise UsageError("--out must be a page", value=out.name, fix=f"Try {out.name}.html.")
-    panels = build([load_tokenizer(path) for path in paths], text[:limit], base=at)
-    whole = len(text) if len(text) > limit else None
+    panels = build([load_tokenizer(path) for path in paths], text, base=at)
+    whole = size if size > limit else None
     with atomic_write(out, text=True) as stream:
         stream.write(view_page(panels, base=at, whole=whole))
     result = {
         "out": str(out),
         "chars": len(panels[0].text),
         "cut_from": whole,
-        "tokenizers": [{"name": p.tokenizer.name, **_numbers(p)} for p in panels],
+        "tokenizers": [{"name": p.name, **_numbers(p)} for p in panels],
     }
     cut = "" if whole is None else f"\nCut: the first {limit} of {whole} characters (--limit)."
     emit(result, as_json=as_json, text=f"{count_table(panels, at).text()}\n{out}{cut}")
@@ -103,12 +103,13 @@ def _exists(argument: str) -> bool:
         return False
 
 
-def read_text(words: list[str], path: Path | None) -> str:
-    """The text to show.
+def read_text(words: list[str], path: Path | None, limit: int) -> tuple[str, int]:
+    """The text to show, and how many characters there would be in all.
 
     Args:
         words: of the command line, a line each.
-        path: the file to read instead.
+        path: the file to read instead; of documents no more is kept than is shown.
+        limit: most characters.
 
     Raises:
         UsageError: both or none are given, or the file is not there.
@@ -117,13 +118,33 @@ def read_text(words: list[str], path: Path | None) -> str:
     if bool(words) == (path is not None):
         fix = "Give a text behind the tokenizers, or a file with --text."
         raise UsageError("two texts" if words else "no text", value=words[:1] or None, fix=fix)
-    if path is None:
-        return "\n".join(words)
-    if str(path) == "-":
-        try:
-            return sys.stdin.buffer.read().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"not UTF-8: {error}", where="stdin") from None
+    if path is not None and str(path) != "-":
+        return _first_characters(path, limit)
+    try:
+        text = "\n".join(words) if path is None else sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8: {error}", where="stdin") from None
+    return text[:limit], len(text)
+
+
+def _first_characters(path: Path, limit: int) -> tuple[str, int]:
+    """The first documents, a line end between two, and the characters of all of them."""
+    import pyarrow.compute as pc
+
     from yanmo.documents import texts
 
-    return "\n".join(str(text) for batch in texts(path) for text in batch)
+    if not path.exists():
+        raise UsageError("no such file or folder", where=path,
+                         fix="--text takes a text or documents.")  # fmt: skip
+    kept: list[str] = []
+    held = documents = chars = 0
+    for batch in texts(path):
+        there = batch.drop_null()
+        documents += len(there)
+        chars += pc.sum(pc.utf8_length(there)).as_py() or 0
+        for text in there:
+            if held > limit:
+                break
+            kept.append(text.as_py())
+            held += len(kept[-1]) + 1
+    return "\n".join(kept)[:limit], chars + max(documents - 1, 0)

@@ -57,7 +57,7 @@ def count_table(panels: Sequence[Panel], base: int | None) -> Table:
     rows: list[list[Any]] = []
     for number, panel in enumerate(panels):
         found = panel.numbers()
-        row = [panel.tokenizer.name, panel.tokenizer.kind, panel.tokenizer.vocab_size,
+        row = [panel.name, panel.tokenizer.kind, panel.tokenizer.vocab_size,
                found["tokens"], found["chars_per_token"],
                found["bytes_per_token"], found["byte_tokens"], found["unknown"],
                found["lost_chars"], found["changed"], found["not_in_a_token"]]  # fmt: skip
@@ -123,7 +123,7 @@ def _difference_section(page: Page, panel: Panel, ground: Panel) -> None:
         return
     before, saved = len(ground.spans), len(ground.spans) - len(panel.spans)
     said = "{name}: {saved} tokens saved of {all} ({share}), {places} places cut differently."
-    page.add_text(say(said, name=panel.tokenizer.name, saved=show(saved), all=show(before),
+    page.add_text(say(said, name=panel.name, saved=show(saved), all=show(before),
                       share=f"{saved / max(before, 1):.1%}",
                       places=show(len(panel.found))))  # fmt: skip
     outside = panel.outside
@@ -141,12 +141,7 @@ def _difference_section(page: Page, panel: Panel, ground: Panel) -> None:
     old, new = ([cut[2] for cut in side.cuts] for side in (ground, panel))
     rows = commonest(panel.text, panel.found, old, new)
     shown = [
-        [
-            visible(text),
-            count,
-            (len(a) - len(b)) * count,
-            *(" | ".join(map(spell, x)) for x in (a, b)),
-        ]
+        [visible(text), count, (len(a) - len(b)) * count, _row_of(a), _row_of(b)]
         for text, a, b, count in rows[:CHANGES_SHOWN]
     ]
     if not shown:
@@ -188,6 +183,3 @@ def spell(surface: bytes) -> str:
         start, end = error.start, error.end
         middle = "".join(f"[{byte:02X}]" for byte in surface[start:end])
         return visible(surface[:start].decode("utf-8")) + middle + spell(surface[end:])
-
-
-__all__ = ["count_table", "spell", "view_page", "visible"]

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -14,7 +13,7 @@ from urllib.parse import quote
 import polars as pl
 import pytest
 
-from tests.browser import Browser, find_browser
+from tests.browser import Browser
 from yanmo import manifest
 from yanmo.charts import line_chart
 from yanmo.curate import run_search
@@ -165,20 +164,13 @@ def test_made_again_it_is_the_same(run: Path) -> None:
     assert manifest.read(run)["counts"]["funnel"] == read_json(run / "funnel.json")
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """A headless Chromium; may be absent on a laptop, never in CI."""
-    return find_browser()
-
-
-def rendered(browser: str, page: Path, profile: Path, fragment: str = "") -> str:
+def rendered(page: Path, profile: Path, fragment: str = "") -> str:
     """The page as the browser holds it after its scripts ran."""
-    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-               "--disable-background-networking", "--disable-dev-shm-usage",
-               f"--user-data-dir={profile}", "--virtual-time-budget=2000", "--dump-dom",
-               f"{page.resolve().as_uri()}{fragment}"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
-    return done.stdout.decode()
+    with Browser(profile) as seen:
+        seen.open(page, fragment)
+        dom: str = seen.run("document.documentElement.outerHTML")
+        assert seen.complaints == []
+        return dom
 
 
 def hits(dom: str) -> list[str]:
@@ -190,8 +182,8 @@ def hits(dom: str) -> list[str]:
 
 
 @pytest.mark.browser
-def test_the_page_in_a_browser(run: Path, browser: str, tmp_path: Path) -> None:
-    dom = rendered(browser, run / "report.html", tmp_path / "profile")
+def test_the_page_in_a_browser(run: Path, tmp_path: Path) -> None:
+    dom = rendered(run / "report.html", tmp_path / "profile")
     assert "34 records read, 31 documents kept (91.2%)" in dom
     assert "31 · 91.2%</text>" in dom
     for rule in ("exact_duplicate", "min_words", "min_terminal_punctuation_line_fraction"):
@@ -210,29 +202,29 @@ def test_the_page_in_a_browser(run: Path, browser: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_link_answers_why_a_page_was_dropped(
-    run: Path, browser: str, tmp_path: Path, wanted: str, rule: str
+    run: Path, tmp_path: Path, wanted: str, rule: str
 ) -> None:
     fragment = f"#why={quote(wanted)}"
-    dom = rendered(browser, run / "report.html", tmp_path / "profile", fragment)
+    dom = rendered(run / "report.html", tmp_path / "profile", fragment)
     (hit,) = hits(dom)
     assert rule in hit
     assert "1 of 3 dropped documents" in dom
 
 
 @pytest.mark.browser
-def test_what_is_typed_filters_the_rows(run: Path, browser: str, tmp_path: Path) -> None:
+def test_what_is_typed_filters_the_rows(run: Path, tmp_path: Path) -> None:
     typed = '<script>q.value="ZH.example/short";q.dispatchEvent(new Event("input"))</script></body>'
     page = tmp_path / "typed.html"
     html = (run / "report.html").read_text(encoding="utf-8")
     page.write_text(html.replace("</body>", typed), encoding="utf-8")
-    dom = rendered(browser, page, tmp_path / "profile")
+    dom = rendered(page, tmp_path / "profile")
     (hit,) = hits(dom)
     assert hit.startswith("https://zh.example/short")
 
 
 @pytest.mark.browser
-def test_a_page_that_was_not_dropped(run: Path, browser: str, tmp_path: Path) -> None:
-    dom = rendered(browser, run / "report.html", tmp_path / "profile", "#why=nowhere.example")
+def test_a_page_that_was_not_dropped(run: Path, tmp_path: Path) -> None:
+    dom = rendered(run / "report.html", tmp_path / "profile", "#why=nowhere.example")
     assert hits(dom) == []
     assert "`yanmo curate why RUN ID` looks everywhere" in dom
 

@@ -14,6 +14,9 @@ import torch
 from yanmo.shard_writer import ShardWriter, write_manifest
 from yanmo.shards import TOKENIZER_FOLDER, Vocabulary
 from yanmo.train.config import ModelConfig
+from yanmo.train.pretrain import pretrain
+
+from .whole_runs import TWENTY, Make, recipe_of
 
 Documents = Sequence[Sequence[int]]
 
@@ -135,3 +138,20 @@ def tiny_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return folder
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory, write_shards: Make, documents: Make) -> Path:
+    """Two parts of sixty documents each, and a held-out split."""
+    folder: Path = tmp_path_factory.mktemp("shards") / "s"
+    write_shards(folder, [documents(60, seed=i) for i in range(2)])
+    write_shards(folder / "heldout", [documents(30, seed=9)], split="heldout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
+    """Twenty steps without a stop."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    pretrain(recipe_of(*TWENTY), shards, out, quiet=True)
+    return out

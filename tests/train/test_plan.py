@@ -128,9 +128,10 @@ def test_weights_by_hand() -> None:
 def test_the_largest_micro_batch_is_the_last_that_fits() -> None:
     settings = recipe("data.batch_tokens=16384")
     need = [memory(SHAPE, settings, micro_sequences=n)["total"] for n in (7, 8)]
-    assert largest_micro(SHAPE, settings, need[1]) == 8
-    assert largest_micro(SHAPE, settings, need[1] - 1) == 7
-    assert largest_micro(SHAPE, settings, 1e6) == 0
+    counted = weights(SHAPE, settings), activations(SHAPE, settings)
+    assert largest_micro(SHAPE, settings, need[1], counted) == 8
+    assert largest_micro(SHAPE, settings, need[1] - 1, counted) == 7
+    assert largest_micro(SHAPE, settings, 1e6, counted) == 0
 
 
 def test_shards_divide_what_they_share() -> None:
@@ -160,11 +161,44 @@ def test_other_decoders_are_read_by_their_sizes(tmp_path: Path) -> None:
     config, notes = read_shape(path, recipe())
     assert parameter_count(config)["total"] == pytest.approx(124e6, rel=0.01)  # its positions aside
     assert "gpt2" in notes[0]
-    path.write_text('{"model_type": "vit", "hidden_size": 8}', "utf-8")
-    with pytest.raises(DataError, match="no decoder"):
+    path.write_text('{"model_type": "gpt2", "n_embd": 8}', "utf-8")
+    with pytest.raises(DataError, match="no whole number above zero in 'num_hidden_layers'"):
         read_shape(path, recipe())
     with pytest.raises(UsageError, match="124m"):
         read_shape(Path("124"), recipe())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_type": "mixtral", "num_local_experts": 8}, "a mixture of experts"),
+        ({"model_type": "deepseek_v3", "n_routed_experts": 256}, "a mixture of experts"),
+        ({"model_type": "bert"}, "model_type is not known here, got 'bert'"),
+        ({"model_type": "vit"}, "model_type is not known here, got 'vit'"),
+    ],
+)
+def test_what_is_no_dense_decoder_is_not_taken_for_one(
+    changes: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    """Mixtral's sizes as those of a Llama would be a sixth of its weights."""
+    table = {**SHAPE.to_hf(), **changes}
+    (tmp_path / "config.json").write_text(json.dumps(table), "utf-8")
+    with pytest.raises(UsageError, match=said):
+        read_shape(tmp_path, recipe())
+
+
+def test_operations_without_tokens_are_not_zero() -> None:
+    found = make_plan(Path("nano"), recipe(), Asked(limit_gb=1.0)).table()
+    assert (found["tokens"], found["flops"], found["hardware_flops"]) == (None, None, None)
+    known = make_plan(Path("nano"), recipe("tokens=1000", "run.recompute=true"), Asked()).table()
+    assert known["flops"] == 1000 * known["flops_per_token"]
+    assert known["hardware_flops"] == pytest.approx(known["flops"] * 4 / 3)
+
+
+def test_frozen_weights_are_told_of() -> None:
+    for overrides, told in (((), False), (("lora.rank=2",), True)):
+        notes = make_plan(Path("nano"), recipe(*overrides), Asked(limit_gb=1.0)).notes
+        assert any("frozen matrices" in note for note in notes) is told
 
 
 def test_the_command(tmp_path: Path) -> None:

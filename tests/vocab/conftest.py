@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.vocab.mixed_texts import DOCUMENTS
+
 ZH = (
     "研墨先于落笔，磨得越细，写得越稳。今天是个好日子，我们一起去北京看长城！"
     "中华人民共和国的首都在北京。数据清洗比模型结构更重要，我们先看数据。"
@@ -135,3 +137,23 @@ def chinese_unigram(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) 
 def real_tokenizers(realdata: Path) -> Path:
     """The folder of real tokenizers, or a skip."""
     return realdata / "tokenizers"
+
+
+@pytest.fixture(scope="session")
+def wordpiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocabulary of hanzi and letters that knows little: most of it is [UNK]."""
+    signs = [*"今天是个好日子我们一起去北京看长城数据", *"abcdefghijklmnopqrstuvwxyz，。！"]
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs, "again", "##s", "in", "and"]
+    path = tmp_path_factory.mktemp("wordpiece") / "vocab.txt"
+    path.write_text("\n".join(dict.fromkeys(pieces)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("text") / "mixed.jsonl"
+    rows = [{"text": text, "source": "web" if k % 2 else "book", "lang": "zh" if k != 1 else "en"}
+            for k, text in enumerate(DOCUMENTS)]  # fmt: skip
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,7 +1,6 @@
 """Tokenizers compared: every number against the libraries called plainly, and numpy."""
 
 import json
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,55 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from yanmo.errors import DataError, UsageError
-from yanmo.stats import bootstrap_ratio, paired_ratio_bootstrap
-from yanmo.vocab.char_coverage import (
-    TABLES,
-    coverage,
-    encode_inside,
-    read_words,
-    table,
-    words_kept,
-)
-from yanmo.vocab.compare import Comparison, compare, load_contenders
+from tests.vocab.mixed_texts import DOCUMENTS, FILLED
+from yanmo.errors import DataError
+from yanmo.vocab.compare import Comparison, compare
+from yanmo.vocab.compare_report import render_html, render_text
 from yanmo.vocab.load import Tokenizer, load_tokenizer
-from yanmo.vocab.ratio_intervals import draw_ratios, pool
-from yanmo.vocab.slices import Sampling, Slices, distinct_labels, script_label
+from yanmo.vocab.slices import Sampling, Slices
 from yanmo.vocab.tally import encode_what_can_be
-from yanmo.vocab.token_tables import count_han, renyi_efficiency, token_tables
-
-DOCUMENTS = (
-    "研墨先于落笔，磨得越细，写得越稳。\n",
-    "People create features in 2016, again and again.",
-    "  数据清洗 English 混排，龘靐。\tＡＢ",
-    "",
-    "今天是个好日子，我们一起去北京看长城！" * 3,
-    "😀 naïve café ﬁ",
-)
-FILLED = [text for text in DOCUMENTS if text]
-
-
-@pytest.fixture(scope="module")
-def wordpiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vocabulary of hanzi and letters that knows little: most of it is [UNK]."""
-    signs = [*"今天是个好日子我们一起去北京看长城数据", *"abcdefghijklmnopqrstuvwxyz，。！"]
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *signs, "again", "##s", "in", "and"]
-    path = tmp_path_factory.mktemp("wordpiece") / "vocab.txt"
-    path.write_text("\n".join(dict.fromkeys(pieces)) + "\n", encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("text") / "mixed.jsonl"
-    rows = [{"text": text, "source": "web" if k % 2 else "book", "lang": "zh" if k != 1 else "en"}
-            for k, text in enumerate(DOCUMENTS)]  # fmt: skip
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+from yanmo.vocab.token_tables import count_han
 
 
 @pytest.fixture(scope="module")
@@ -250,14 +209,6 @@ def test_renyi_efficiency_and_vocabulary_used(
         assert found["used_share"] == pytest.approx(len(set(ids)) / size)
 
 
-def test_renyi_of_known_distributions() -> None:
-    assert renyi_efficiency(np.array([5, 5, 0, 5, 5])) == pytest.approx(1.0)
-    assert renyi_efficiency(np.array([5, 5, 5, 5]), 16) == pytest.approx(0.5)
-    # 3/4 and 1/4 at order 2: -log2(9/16 + 1/16) of one bit at most.
-    assert renyi_efficiency(np.array([3, 1]), alpha=2.0) == pytest.approx(math.log2(1.6))
-    assert math.isnan(renyi_efficiency(np.array([7, 0])))
-
-
 def test_the_same_for_every_kind_of_input(
     compared: Comparison, text_file: Path, spm_file: Path, tmp_path: Path
 ) -> None:
@@ -295,105 +246,6 @@ def test_slices_by_field_sum_to_all(spm_file: Path, text_file: Path, tmp_path: P
         )
 
 
-def test_slices_by_script() -> None:
-    assert script_label("数据清洗，很重要") == "han"
-    assert script_label("the data 数据") == "mixed"
-    assert script_label("plain English") == "no han"
-    assert script_label("  \n") == "no han"
-
-
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 500))
-def test_a_smaller_sample_is_part_of_a_larger_one(sizes: list[int], limit: int) -> None:
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.jsonl"
-        texts = [f"{k:03d}" + "x" * size for k, size in enumerate(sizes)]
-        path.write_text("\n".join(json.dumps({"text": t}) for t in texts), encoding="utf-8")
-
-        def taken(bytes_: int, seed: int = 3) -> list[str]:
-            slices = Slices([path], Sampling(limit_bytes=bytes_, seed=seed))
-            return [d.text for _, part in slices.batches() for d in part]
-
-        small, large = taken(limit), taken(2 * limit)
-        assert set(small) <= set(large)
-        assert small == sorted(small)  # reading order
-        total = sum(map(len, texts))
-        assert sum(map(len, small)) >= min(limit, total)
-        assert sum(map(len, small)) - max(map(len, small)) < limit
-        assert taken(limit) == small
-        path.write_text("\n".join(json.dumps({"text": t}) for t in reversed(texts)))
-        assert sorted(taken(limit)) == small
-
-
-def test_documents_limit_and_seed(text_file: Path) -> None:
-    def taken(seed: int) -> list[str]:
-        slices = Slices([text_file], Sampling(documents=2, seed=seed))
-        return [d.text for _, part in slices.batches() for d in part]
-
-    found = {seed: taken(seed) for seed in range(8)}
-    assert all(len(texts) == 2 for texts in found.values())
-    assert len({tuple(texts) for texts in found.values()}) > 1
-    assert taken(5) == found[5]
-
-
-def test_intervals_agree_with_the_plain_bootstrap() -> None:
-    rng = np.random.default_rng(1)
-    chars = rng.integers(50, 900, 150)
-    first = (chars * rng.uniform(0.5, 0.9, 150)).astype(np.int64)
-    second = (first * rng.uniform(0.7, 0.9, 150)).astype(np.int64)
-    draws = draw_ratios([first, second], chars, seed=4)
-    for index, tokens in enumerate((first, second)):
-        plain = bootstrap_ratio(tokens, chars, seed=9)
-        found = draws.estimate(index)
-        assert found.value == pytest.approx(plain.value)
-        assert found.low == pytest.approx(plain.low, abs=0.05 * (plain.high - plain.low))
-        assert found.high == pytest.approx(plain.high, abs=0.05 * (plain.high - plain.low))
-    paired = paired_ratio_bootstrap(first, second, chars, seed=9)
-    gap = draws.difference(0, 1)
-    width = paired.high - paired.low
-    assert gap["difference"] == pytest.approx(paired.difference)
-    assert gap["low"] == pytest.approx(paired.low, abs=0.06 * width)
-    assert gap["high"] == pytest.approx(paired.high, abs=0.06 * width)
-    # Paired is what makes it narrow: each alone varies more than their difference.
-    assert width < plain.high - plain.low
-
-
-def test_the_interval_covers_the_truth() -> None:
-    """Of 200 samples from one distribution, about 95 % of the intervals hold its ratio."""
-    rng = np.random.default_rng(2)
-    hits = 0
-    for _ in range(200):
-        chars = rng.integers(100, 1000, 60)
-        tokens = (chars * rng.normal(0.6, 0.1, 60)).round().astype(np.int64)
-        found = draw_ratios([tokens], chars, seed=int(rng.integers(1 << 30)), rounds=500)
-        hits += found.estimate(0).low <= 0.6 <= found.estimate(0).high
-    assert 0.88 <= hits / 200 <= 0.99
-
-
-def test_pooled_draws_resample_within_slices() -> None:
-    """Two slices that differ, without spread inside: the pool does not vary."""
-    even = [draw_ratios([np.full(20, n)], np.full(20, 10), seed=(0, n)) for n in (5, 9)]
-    joint = pool(even, [200, 200])
-    found = joint.estimate(0)
-    assert (found.value, found.low, found.high) == pytest.approx((0.7, 0.7, 0.7))
-
-
-def test_slices_are_drawn_independently(spm_file: Path, tmp_path: Path) -> None:
-    """Two slices alike: pooled, the interval is narrower by the root of two."""
-    rows = [json.dumps({"text": ("数据" if k % 3 else "ink ") * (k + 3)}) for k in range(40)]
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
-    inputs = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
-    found = compare([f"x={spm_file}"], inputs, Sampling()).result
-    widths = [
-        part["tokenizers"]["x"]["tokens_per_char"]["high"]
-        - part["tokenizers"]["x"]["tokens_per_char"]["low"]
-        for part in (found["slices"][0], found["all"])
-    ]
-    assert widths[1] / widths[0] == pytest.approx(0.5**0.5, abs=0.07)
-
-
 def test_one_document_has_no_interval(spm_file: Path, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("北京" * 20, encoding="utf-8")
     found = compare([f"a={spm_file}", f"b={spm_file}"], [tmp_path / "one.txt"], Sampling()).result
@@ -401,77 +253,6 @@ def test_one_document_has_no_interval(spm_file: Path, tmp_path: Path) -> None:
         assert part["tokenizers"]["a"]["tokens_per_char"]["low"] is None
         assert part["differences"]["b"]["relative_low"] is None
         assert part["tokenizers"]["b"]["same_ids_documents"] == 1
-
-
-def test_coverage_counts_each_character_alone(spm_file: Path, wordpiece: Path) -> None:
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(spm_file))
-    found = coverage(load_tokenizer(spm_file))
-    for name in TABLES:
-        # Single characters are the leaves of byte-pair encoding: in the vocabulary means reached.
-        one = sum(processor.piece_to_id(c) != processor.unk_id() for c in table(name))
-        assert found[name] == {"one": one, "several": len(table(name)) - one, "unk": 0,
-                               "of": len(table(name))}  # fmt: skip
-    assert found["gb2312-1"]["one"] > 50
-    known = set(wordpiece.read_text(encoding="utf-8").split())
-    found = coverage(load_tokenizer(wordpiece))
-    for name in TABLES:
-        one = sum(c in known for c in table(name))
-        assert found[name] == {"one": one, "several": 0, "unk": found[name]["of"] - one,
-                               "of": len(table(name))}  # fmt: skip
-
-
-def test_tables_have_the_sizes_of_the_standards() -> None:
-    # Big5 level 2 has 7652; two of them the codec knows as compatibility forms.
-    sizes = {name: len(table(name)) for name in TABLES}
-    assert sizes == {"gb2312-1": 3755, "gb2312-2": 3008, "tgh8105": 8105, "big5-1": 5401,
-                     "big5-2": 7650}  # fmt: skip
-    assert not set(table("gb2312-1")) & set(table("gb2312-2"))
-    assert all(c.encode("big5") >= b"\xc9\x40" for c in table("big5-2"))
-    assert all(c.encode("gb2312") >= b"\xd8\xa1" for c in table("gb2312-2"))
-
-
-def test_context_of_a_unigram_with_a_normaliser(chinese_unigram: Path) -> None:
-    """nmt_nfkc eats the line end before a character and would put its own space there."""
-    tokenizer = load_tokenizer(chinese_unigram)
-    (ids,) = encode_inside(tokenizer, ["数"])
-    assert ids is not None
-    assert [tokenizer.id_to_piece(int(i)) for i in ids] == ["数"]
-
-
-def test_words(spm_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text(
-        "# list\n数据\t7\n模型 2\n龘靐\nagain\n\n", encoding="utf-8"
-    )
-    words = read_words(tmp_path / "words.txt")
-    assert words.words == ("数据", "模型", "龘靐", "again")
-    assert words.weights == (7.0, 2.0, 1.0, 1.0)
-    tokenizer = load_tokenizer(spm_file)
-    found = words_kept(tokenizer, words)
-    pieces = {tokenizer.id_to_piece(k) for k in range(tokenizer.vocab_size)}
-    kept = [w in pieces or f"▁{w}" in pieces for w in words.words]
-    assert 0 < sum(kept) < 4
-    assert found["one"] == sum(kept) / 4
-    weights = np.array(words.weights)
-    assert found["weighted_one"] == pytest.approx(weights[kept].sum() / weights.sum())
-    assert found["characters"] >= 0.25  # 龘靐 goes to bytes
-
-
-def test_equal_names_get_labels_of_their_own(spm_file: Path, tmp_path: Path) -> None:
-    import shutil
-
-    for side in ("old", "new"):
-        (tmp_path / side / "zh").mkdir(parents=True)
-        shutil.copy(spm_file, tmp_path / side / "zh" / "tokenizer.model")
-    paths = [str(tmp_path / side / "zh") for side in ("old", "new")]
-    assert [c.label for c in load_contenders(paths)] == ["old/zh", "new/zh"]
-    same = [paths[0], paths[1], paths[0]]
-    assert [c.label for c in load_contenders(same)] == ["old/zh", "new/zh", "old/zh (2)"]
-    assert [c.label for c in load_contenders(same[::2])] == ["zh", "zh (2)"]
-    with pytest.raises(UsageError, match="a label stands twice, got 'x'"):
-        load_contenders([f"x={paths[0]}", f"x={paths[1]}"])
-    assert distinct_labels(["a", "b"], [Path("/x/a"), Path("/y/b")]) == ["a", "b"]
 
 
 def lacking(tmp_path: Path) -> Path:
@@ -503,6 +284,44 @@ def test_what_one_cannot_encode_is_left_out_for_all(spm_file: Path, tmp_path: Pa
         compare([str(tmp_path / "lacking")], [path], Sampling())
 
 
+def test_a_slice_that_cannot_be_encoded_is_told_of(spm_file: Path, tmp_path: Path) -> None:
+    rows = {"fine": ["good text"], "lost": ["bad words", "worse words"], "blank": [""]}
+    for name, texts in rows.items():
+        lines = "\n".join(json.dumps({"text": text}) for text in texts)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    inputs = [tmp_path / f"{name}.jsonl" for name in rows]
+    specs = [f"a={lacking(tmp_path)}", f"b={tmp_path / 'lacking'}", str(spm_file)]
+    result = compare(specs, inputs, Sampling()).result
+    assert [part["slice"] for part in result["slices"]] == ["fine"]
+    assert result["left_out"] == ["lost", "blank"]
+    assert len(result["all"]["failed"]) == 4  # two documents, by two tokenizers each
+    assert result["all"]["population"]["documents"] == 3
+    assert result["all"]["population"]["empty"] == 1
+    shown = render_text(result)
+    assert "Left out for all: 2 documents" in shown
+    assert "Slices without a document that all could encode: lost, blank." in shown
+    assert "lost, blank" in render_html(result)
+
+
+def test_a_text_of_which_nothing_is_left(wordpiece: Path, spm_file: Path, tmp_path: Path) -> None:
+    """White space alone is no token of a WordPiece vocabulary: nothing is relative to that."""
+    lines = [json.dumps({"text": text}) for text in (" \n ", "\t", "abc", " ")]
+    (tmp_path / "blank.jsonl").write_text("\n".join([*lines[:2], lines[3]]))
+    (tmp_path / "some.jsonl").write_text("\n".join(lines))
+    inputs = [tmp_path / "blank.jsonl", tmp_path / "some.jsonl"]
+    result = compare([f"wp={wordpiece}", f"spm={spm_file}"], inputs, Sampling()).result
+    blank, some = result["slices"]
+    assert blank["tokenizers"]["wp"]["tokens"] == 0
+    gap = blank["differences"]["spm"]
+    assert [gap[f"relative{end}"] for end in ("", "_low", "_high")] == [None] * 3
+    assert gap["difference"] < 0
+    assert some["differences"]["spm"]["relative"] > 0
+    assert some["differences"]["spm"]["relative_low"] is None  # some draws have no token
+    json.dumps(result, allow_nan=False)
+    assert "blank: 3 documents" in render_text(result)
+    assert "blank: 3 documents" in render_html(result)
+
+
 def test_an_interrupt_is_not_taken_for_a_failure(spm_file: Path) -> None:
     class Interrupted:
         def encode_batch(self, texts: list[str]) -> Any:
@@ -516,81 +335,6 @@ def test_an_interrupt_is_not_taken_for_a_failure(spm_file: Path) -> None:
     )
     with pytest.raises(KeyboardInterrupt):
         encode_what_can_be(tokenizer, ["x"])
-
-
-def test_wrong_inputs_say_what_to_do(spm_file: Path, text_file: Path, tmp_path: Path) -> None:
-    spec = [str(spm_file)]
-    with pytest.raises(UsageError, match=r"nowhere.jsonl: no such file or folder.*--text takes"):
-        compare(spec, [tmp_path / "nowhere.jsonl"], Sampling())
-    with pytest.raises(UsageError, match=r"no such tokenizer"):
-        compare([str(tmp_path / "no")], [text_file], Sampling())
-    with pytest.raises(UsageError, match=r"no document has a field 'sorce'. Did you mean 'source'"):
-        compare(spec, [text_file], Sampling(by="sorce"))
-    (tmp_path / "empty.jsonl").write_text('{"text": ""}\n{"text": ""}\n')
-    with pytest.raises(DataError, match=r"no text in the inputs, got '2 empty documents'"):
-        compare(spec, [tmp_path / "empty.jsonl"], Sampling())
-    (tmp_path / "bad.jsonl").write_text('{"text": "好"}\n{"body": "x"}\n', encoding="utf-8")
-    for by in ("file", "source"):
-        with pytest.raises(DataError, match=r"bad.jsonl:2: no text in field 'text'"):
-            compare(spec, [tmp_path / "bad.jsonl"], Sampling(by=by))
-    rows = "\n".join(json.dumps({"text": "x", "k": k}) for k in range(70))
-    (tmp_path / "many.jsonl").write_text(rows)
-    with pytest.raises(UsageError, match="more than 64 slices"):
-        compare(spec, [tmp_path / "many.jsonl"], Sampling(by="k"))
-
-
-def test_a_cut_file_is_an_error(spm_file: Path, text_file: Path, tmp_path: Path) -> None:
-    import gzip
-
-    data = gzip.compress(text_file.read_bytes() * 50)
-    (tmp_path / "cut.jsonl.gz").write_bytes(data[: len(data) - 20])
-    for by in ("file", "source"):
-        with pytest.raises(DataError, match=r"cut\.jsonl\.gz: cannot read on"):
-            compare([str(spm_file)], [tmp_path / "cut.jsonl.gz"], Sampling(by=by))
-
-
-@given(st.text(max_size=30))
-def test_count_han_is_the_sum_of_its_characters(text: str) -> None:
-    from yanmo.vocab.charsets import is_han
-
-    plain = sum(is_han(c) or 0xF900 <= ord(c) <= 0xFAFF or 0x2F800 <= ord(c) <= 0x2FA1F
-                for c in text)  # fmt: skip
-    assert count_han(text) == plain
-
-
-def test_an_unknown_token_is_no_text(tmp_path: Path) -> None:
-    """Even where it is spelt with a Han character: what it stands for is lost, not whole."""
-    import tokenizers
-    from tokenizers import models, pre_tokenizers
-
-    fast = tokenizers.Tokenizer(models.WordLevel({"缺": 0, "好": 1}, unk_token="缺"))
-    fast.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    fast.save(str(tmp_path / "tokenizer.json"))
-    tables = token_tables(load_tokenizer(tmp_path))
-    assert tables.whole_han.tolist() == tables.han_length.tolist() == [0, 1]
-
-
-def test_tables_by_id(byte_folder: Path) -> None:
-    tokenizer = load_tokenizer(byte_folder)
-    tables = token_tables(tokenizer)
-    for index in range(tokenizer.vocab_size):
-        shown = tokenizer.decode([index])
-        whole = "\ufffd" not in shown
-        assert bool(tables.partial[index]) is not whole
-        if whole:
-            assert tables.whole_han[index] == count_han(shown)
-
-
-@pytest.mark.realdata
-def test_real_tokenizers_have_the_published_coverage(real_tokenizers: Path) -> None:
-    """GB 2312 level 1, both levels, Big5 level 1, as counted from the vocabularies themselves."""
-    counted = {"llama": (607, 610, 539), "chinese-llama-2": (3751, 6464, 4912),
-               "bert-base-chinese": (3735, 5291, 4798), "chinese-llama": (3745, 5609, 4342),
-               "llama3": (1766, 1785, 1667), "qwen": (3753, 6641, 4009)}  # fmt: skip
-    for name, expected in counted.items():
-        one = {t: n["one"] for t, n in coverage(load_tokenizer(real_tokenizers / name)).items()}
-        found = (one["gb2312-1"], one["gb2312-1"] + one["gb2312-2"], one["big5-1"])
-        assert found == expected, name
 
 
 @pytest.mark.realdata

@@ -1,18 +1,15 @@
 """`yanmo vocab compare` as a user types it: tables, JSON, Markdown, the page in a browser."""
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.browser import Browser
 from tests.command import command
 from yanmo.vocab.growth_report import percent
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ZH = "数据质量决定模型质量。我们一起学习机器学习，国家图书馆在北京。"
 EVIL = "</td><script>粗"
 MODEL = {"model_type": "llama", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2,
@@ -179,35 +176,22 @@ def test_the_page_is_whole_and_escaped(everything: Path) -> None:
         assert f'href="#{anchor}"' in html
 
 
-@pytest.fixture(scope="module")
-def browser() -> str:
-    """A headless Chromium; may be absent on a laptop, never in CI."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Chromium: CI installs one")
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    return found
-
-
 @pytest.mark.browser
-def test_the_page_in_a_browser(everything: Path, browser: str, tmp_path: Path) -> None:
+def test_the_page_in_a_browser(everything: Path, tmp_path: Path) -> None:
     """It renders without a script of its own, and no table is wider than the page."""
-    probe = """<script>document.title=[document.querySelectorAll('svg').length,
-    document.querySelectorAll('polyline').length,
-    document.documentElement.scrollWidth<=window.innerWidth,
-    [...document.querySelectorAll('td')].every(c=>c.getBoundingClientRect().width>0||
-      !c.checkVisibility())].join(' ')</script></body>"""
-    page = tmp_path / "page.html"
-    html = (everything / "report.html").read_text(encoding="utf-8")
-    page.write_text(html.replace("</body>", probe), encoding="utf-8")
-    arguments = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                 "--disable-background-networking", "--disable-dev-shm-usage",
-                 f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1100,900",
-                 "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]  # fmt: skip
-    done = subprocess.run(arguments, capture_output=True, timeout=120, check=True)
-    dom = done.stdout.decode()
-    # Two slices, one curve with a line for the mix and for each slice.
-    assert "<title>3 3 true true</title>" in dom
-    assert "entries added to the base" in dom
-    assert "identical ids" in dom or "vs first" in dom
+    with Browser(tmp_path / "profile") as page:
+        page.look(width=1100)
+        page.open(everything / "report.html")
+        # Two slices, one curve with a line for the mix and for each slice.
+        assert page.run("document.querySelectorAll('svg').length") == 3
+        assert page.run("document.querySelectorAll('polyline').length") == 3
+        assert page.run("document.documentElement.scrollWidth") <= 1100
+        assert page.run(
+            "[...document.querySelectorAll('td')].every(c=>c.getBoundingClientRect().width>0||"
+            "!c.checkVisibility())"
+        )
+        shown = page.run("document.body.textContent")
+        assert "entries added to the base" in shown
+        assert "identical ids" in shown
+        assert page.complaints == []
+        assert page.requests == []

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanmo.errors import UsageError
+from yanmo.model_cost import ModelShape
 from yanmo.vocab.compare import compare
 from yanmo.vocab.compare_growth import Question, add_curves, growths, mixture
 from yanmo.vocab.extend import ExtendOptions, extend_tokenizer
 from yanmo.vocab.growth_curve import find_growth, grid, knee, marginal, measure_growth, reaching
 from yanmo.vocab.growth_worth import Plan
 from yanmo.vocab.load import load_tokenizer
-from yanmo.vocab.model_cost import ModelShape
 from yanmo.vocab.slices import Sampling
 
 TEXT = "数据质量决定模型质量。我们一起学习机器学习，我们看数据。国家图书馆在北京，北京的长城。" * 8

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.command import command
-from yanmo.errors import DataError, UsageError
 from yanmo.vocab.derivations import Derivation, Lattice, Merges
 from yanmo.vocab.differences import changes, commonest, cuts, outside_han
 from yanmo.vocab.entries import Entries
@@ -21,7 +20,6 @@ from yanmo.vocab.load import FastEngine, Tokenizer, load_tokenizer
 from yanmo.vocab.spans import clusters, spans_of
 from yanmo.vocab.spm import Piece, dump_model, parse_model, without_dummy_prefix
 from yanmo.vocab.view import asset, build, closure, page_data, row_starts, script_json
-from yanmo.vocab.view_command import split_arguments
 from yanmo.vocab.view_page import spell, view_page, visible
 from yanmo.vocab.view_words import WORDS
 
@@ -320,56 +318,6 @@ def test_signs_for_what_cannot_be_seen() -> None:
     assert visible("a \n\u202e\0") == "a·⏎[U+202E][U+0000]"
     assert visible("\u0301x") == "\u25cc\u0301x"
     assert spell("龘a".encode()[1:]) == "[BE][98]a"
-
-
-def test_the_command(byte_folder: Path, english_spm: Path, tmp_path: Path) -> None:
-    out = tmp_path / "page.html"
-    done = command(
-        "vocab", "view", byte_folder, english_spm, "数据 data", "二", "--out", out, "--json"
-    )
-    assert done.code == 0, done.err
-    assert done.json()["chars"] == len("数据 data\n二")
-    assert [t["tokens"] for t in done.json()["tokenizers"]] == [
-        len(load_tokenizer(path).encode("数据 data\n二")) for path in (byte_folder, english_spm)
-    ]
-    again = command("vocab", "view", byte_folder, "--text", "-", "--base", english_spm,
-                    "--limit", 3, "--out", out, stdin="数据质量".encode())  # fmt: skip
-    assert again.code == 0, again.err
-    assert "Cut: the first 3 of 4 characters" in again.out
-    assert "Cut: only the first 3 of 4 characters" in out.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["{byte}x", "text", "--out", "a.html"], "no such tokenizer"),
-        (["{byte}", "no/such/model", "--out", "a.html"], "no such tokenizer"),
-        (["{byte}", "--out", "a.html"], "no text"),
-        (["{byte}", "text", "--text", "{byte}/tokenizer.json", "--out", "a.html"], "two texts"),
-        (["{byte}", "text", "--out", "page"], "--out must be a page"),
-        (["{byte}", "", "--out", "a.html"], "the text is empty"),
-    ],
-)
-def test_wrong_use_says_what_to_do(byte_folder: Path, arguments: list[str], said: str) -> None:
-    done = command("vocab", "view", *(a.format(byte=byte_folder) for a in arguments))
-    assert done.code in (1, 2)
-    assert said in done.err
-    assert "Traceback" not in done.err
-
-
-def test_a_text_is_no_vocabulary(tmp_path: Path) -> None:
-    path = tmp_path / "vocab.txt"
-    path.write_bytes(b"a\xff\xfe")
-    done = command("vocab", "view", path, "text", "--out", tmp_path / "a.html")
-    assert done.code == 1
-    assert "not a WordPiece vocabulary: not UTF-8" in done.err
-
-
-def test_a_mistyped_tokenizer_is_not_taken_for_text(byte_folder: Path) -> None:
-    with pytest.raises(UsageError, match=r"Did you mean 'tokenizer\.json'"):
-        split_arguments((str(byte_folder), str(byte_folder / "tokenizer.jsn")))
-    with pytest.raises(DataError, match="surrogate"):
-        build([load_tokenizer(byte_folder)], "a\ud800")
 
 
 @pytest.mark.realdata

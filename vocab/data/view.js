@@ -5,7 +5,7 @@ const chars = Array.from(data.text), panels = data.panels, words = data.words;
 const view = document.getElementById("view"), strip = document.getElementById("strip");
 const now = strip.querySelector(".now"), details = document.getElementById("details");
 const lineOf = new Int32Array(chars.length);
-data.rows.forEach((start, number) => lineOf.fill(number, start));
+data.rows.forEach((start, number) => lineOf.fill(number, start, data.rows[number + 1]));
 panels.forEach(panel => { panel.changed = new Set(panel.changed); panel.elements = []; });
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const PIECE = 0, HEX = 1, TYPE = 2, SCORE = 3, RANK = 4, LEFT = 5, RIGHT = 6, PARTS = 7,

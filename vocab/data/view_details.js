@@ -48,7 +48,7 @@ function facts(k, id) {
   if (item[SCORE] !== null) fact(list, panel.kind === "spm-unigram" ? "log-probability" : "score", decimal(item[SCORE]));
   if (item[RANK] !== null) fact(list, "rank of its merge", shown(item[RANK]));
   fact(list, "times in this text", `${shown(item[COUNT])} (${(100 * item[COUNT] / panel.ids.length).toFixed(2)}%)`);
-  for (const [name, value] of Object.entries(item[EVIDENCE] || {})) fact(list, name, name === "added because" ? say(value) : value);
+  for (const [name, value] of Object.entries(item[EVIDENCE] || {})) fact(list, name, name === "added because" && value in words ? say(value) : value);
   return list;
 }
 

@@ -23,9 +23,13 @@ from yanmo.files import read_json
 
 BYTES_WEIGHT = 2  # bf16
 BYTES_TRAINING = 16  # bf16 weight and gradient, float32 weight, two Adam moments
+# Decoders of one kind of layer, and their feed-forward: gated (three matrices) or plain (two).
 _GATED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3",
           "minimind", "internlm2", "baichuan", "yi", "glm", "olmo2")  # fmt: skip
 _PLAIN = ("gpt2", "gpt_neox", "opt", "phi")
+# Whose head is the embedding unless the file says otherwise, as transformers has it.
+_TIED = ("gpt2", "opt", "gemma", "gemma2", "gemma3_text", "minimind")
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 _NAMES = {
     "hidden_size": ("hidden_size", "n_embd"),
     "layers": ("num_hidden_layers", "n_layer"),
@@ -106,12 +110,13 @@ def read_shape(path: Path) -> ModelShape:
     file = path / "config.json" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(
-            "no such model", where=file, fix="--model takes a folder with config.json."
+            "no such model", where=file, fix="Give a config.json, or the folder that holds it."
         )
     config = read_json(file)
     if not isinstance(config, dict):
         raise DataError("not a model's config.json", where=file)
-    if any(key in config for key in ("num_local_experts", "num_experts", "n_routed_experts")):
+    # A dense MiniMind names experts too, and says that it has none of them.
+    if config.get("use_moe", True) and any(config.get(key) for key in _EXPERTS):
         raise UsageError("a mixture of experts, whose cost a token is not modelled", where=file,
                          fix="Give a dense model of the same width.")  # fmt: skip
     family = str(config.get("model_type", ""))
@@ -134,8 +139,7 @@ def _shape(config: dict[str, Any], family: str, file: Path) -> ModelShape:
         intermediate_size=_number(config, ("intermediate_size", "n_inner", "ffn_dim"), file,
                                   4 * width if family in _PLAIN else None),
         gated=family in _GATED,
-        # transformers ties unless told otherwise; LLaMA's own default is not to.
-        tied=bool(config.get("tie_word_embeddings", family in ("gpt2", "gemma", "gemma2", "opt"))),
+        tied=bool(config.get("tie_word_embeddings", family in _TIED)),
         max_positions=_number(config, ("max_position_embeddings", "n_positions"), file, 2048),
     )  # fmt: skip
 
