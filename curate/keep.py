@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from yanmo.documents import SCHEMA, write_part
@@ -187,30 +188,20 @@ def keep_order(
     Raises:
         UsageError: no such policy.
     """
-    import polars as pl
-
     check_policy(keep)
-    frame = pl.DataFrame(pl.from_arrow(members)).with_columns(pl.Series("group", groups))
     descending = keep == "longest" or keep.startswith(HIGHEST)
     if keep == "longest":
-        key = pl.col("n_chars")
+        key = members.column("n_chars")
     elif keep == "earliest":
-        key = pl.col("timestamp")
+        key = members.column("timestamp")
     elif keep.startswith(HIGHEST):
-        key = pl.col("value")
+        key = members.column("value")
     else:
-        known = {name: place for place, name in enumerate(source_priority)}
-        rank = pl.col("source").replace_strict(
-            list(known), list(known.values()), default=len(known), return_dtype=pl.Int64
-        )
-        key = rank if known else pl.lit(0)
-    order = frame.select(
-        pl.arg_sort_by(
-            "group",
-            key,
-            "id",
-            descending=[False, descending, False],
-            nulls_last=[False, True, False],
-        )
-    )
-    return order.to_series().to_numpy().astype(np.int64)
+        rank = pc.index_in(members.column("source"), pa.array(source_priority, pa.string()))
+        key = pc.fill_null(rank, len(source_priority))
+    table = pa.table({"group": pa.array(groups), "key": key, "id": members.column("id")})
+    # Nulls come last whatever the direction: pyarrow's default.
+    direction = "descending" if descending else "ascending"
+    by = [("group", "ascending"), ("key", direction), ("id", "ascending")]
+    order = pc.sort_indices(table, sort_keys=by)
+    return order.to_numpy().astype(np.int64)
