@@ -238,15 +238,11 @@ def _whole(stream: Iterable[bytes], path: Path) -> Iterator[bytes]:
     Raises:
         DataError: it does, or cannot be decompressed.
     """
-    import zlib
+    from yanmo.files import reading
 
-    import zstandard
-
-    try:
+    fix = "Is the file cut? `yanmo curate run` reads what can be read."
+    with reading(path, fix=fix):
         yield from stream
-    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
-        raise DataError(f"cannot read on ({error})", where=path, fix="Is the file cut? "
-                        "`yanmo curate run` reads what can be read.") from None  # fmt: skip
 
 
 def _json_line_texts(path: Path, column: str) -> Iterator[pa.LargeStringArray]:

@@ -21,6 +21,8 @@ from yanmo.errors import DataError, YanmoError
 
 CHUNK_BYTES = 1 << 20
 LOCK = "lock"
+_SKIPPABLE = b"\x2a\x4d\x18"
+"""What the magic bytes of a zstd frame without content end with."""
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -242,7 +244,8 @@ def open_input(path: str | Path) -> BinaryIO:
     """Open an input for reading; ``.gz`` (all members) and ``.zst`` (all frames) are decompressed.
 
     Errors inside the stream (a cut or corrupt file) surface while reading, as ``EOFError``,
-    ``OSError`` or ``zstandard.ZstdError``: only the caller knows what to keep and quarantine.
+    ``OSError``, ``zlib.error`` or ``zstandard.ZstdError``: only the caller knows what to keep and
+    quarantine. :func:`reading` makes one error that names the file of them.
     """
     raw = open_raw(path)
     suffix = Path(str(path)).suffix.lower()
@@ -251,8 +254,93 @@ def open_input(path: str | Path) -> BinaryIO:
         stream.myfileobj = raw  # type: ignore[assignment]  # closed together with the stream
         return cast(BinaryIO, stream)
     if suffix == ".zst":
-        import zstandard
-
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, reader), CHUNK_BYTES))
+        return cast(BinaryIO, io.BufferedReader(_Pieces(raw, _zstd_blocks(raw)), CHUNK_BYTES))
     return raw
+
+
+@contextlib.contextmanager
+def reading(
+    where: object, *, failed: str = "cannot read on", fix: str | None = "Is the file cut?"
+) -> Iterator[None]:
+    """Name the input whose stream turns out to be cut or corrupt inside.
+
+    Args:
+        where: what to call it.
+        failed: what could not be done.
+        fix: what to try.
+
+    Raises:
+        DataError: in the place of what :func:`open_input` says may surface while reading.
+    """
+    try:
+        yield
+    except _stream_errors() as error:
+        raise DataError(f"{failed} ({error})", where=where, fix=fix) from None
+
+
+def _stream_errors() -> tuple[type[Exception], ...]:
+    import zlib
+
+    import zstandard
+
+    return EOFError, OSError, zlib.error, zstandard.ZstdError
+
+
+class _Pieces(io.RawIOBase):
+    """Pieces of content as a stream; closes the file that they come from."""
+
+    def __init__(self, raw: BinaryIO, pieces: Iterator[bytes]) -> None:
+        self._raw, self._pieces, self._left = raw, pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._left = memoryview(piece)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _zstd_blocks(raw: BinaryIO) -> Iterator[bytes]:
+    """The content of zstd frames (RFC 8878), block by block: at most 128 KiB each.
+
+    The library takes the end of the file inside a frame for the end of the frame.
+
+    Raises:
+        EOFError: it ends there.
+        zstandard.ZstdError: it is not zstd, or corrupt.
+    """
+    import zstandard
+
+    def take(size: int) -> bytes:
+        data = raw.read(size)
+        if len(data) < size:
+            raise EOFError("the file ends inside a zstd frame")
+        return data
+
+    while magic := raw.read(4):
+        if magic[1:] == _SKIPPABLE and magic[0] & 0xF0 == 0x50:
+            take(int.from_bytes(take(4), "little"))
+            continue
+        head = magic + take(1)
+        head += take(zstandard.frame_header_size(head) - len(head))
+        feed = zstandard.ZstdDecompressor().decompressobj()
+        feed.decompress(head)
+        last = False
+        while not last:
+            block = take(3)
+            header = int.from_bytes(block, "little")
+            last, repeats, size = bool(header & 1), header >> 1 & 3 == 1, header >> 3
+            yield feed.decompress(block + take(1 if repeats else size))
+        if zstandard.get_frame_parameters(head).has_checksum:
+            yield feed.decompress(take(4))

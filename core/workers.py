@@ -114,11 +114,16 @@ def server_ends_with_errors() -> Iterator[None]:
     try:
         yield
     except BaseException:
-        server = sys.modules.get("multiprocessing.forkserver")
-        pid = server and getattr(server._forkserver, "_forkserver_pid", None)
+        module = sys.modules.get("multiprocessing.forkserver")
+        server: Any = getattr(module, "_forkserver", None)
+        pid = getattr(server, "_forkserver_pid", None)
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
+            # Gone, and known to be: a pool that is started before would be told that the server
+            # still runs, ask it for a process and end with "unexpected EOF".
+            with contextlib.suppress(ChildProcessError):
+                server._stop()
         raise
 
 

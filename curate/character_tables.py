@@ -1,4 +1,4 @@
-"""Tables of all characters as package data, made by ``python -m yanmo.curate.character_tables``.
+"""Tables of all characters as package data, made by :mod:`yanmo.curate.make_character_tables`.
 
 Each of them is made from the Unicode data of Python, one character after the other: together a
 third of a second at every start. The file holds what the modules make, for the Unicode of one
@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 Blocks = npt.NDArray[np.uint8]
 
-_FILE: Final = Path(__file__).parent / "data" / "character_tables.npz"
+FILE: Final = Path(__file__).parent / "data" / "character_tables.npz"
 
 
 @cache
 def _stored() -> dict[str, Any]:
-    with np.load(_FILE) as file:
+    with np.load(FILE) as file:
         return dict(file)
 
 
@@ -77,33 +77,3 @@ def two_stage(flat: Blocks) -> tuple[Blocks, Blocks]:
     index = [numbers.setdefault(row, len(numbers)) for row in rows]
     blocks = np.frombuffer(b"".join(numbers), np.uint8).reshape(-1, 256)
     return np.array(index, np.uint8), blocks.copy()
-
-
-def _write() -> None:
-    from yanmo.code_identity import version_of
-
-    from . import characters, edits, line_classes, mojibake, scripts
-
-    kept: dict[str, Any] = {}
-    for name, flat in (
-        ("classes", characters.all_classes()),
-        ("scripts", scripts.all_scripts()),
-        ("edits", edits.all_edits()),
-    ):
-        kept[f"{name} index"], kept[f"{name} blocks"] = two_stage(flat)
-        kept[f"{name} for"] = unicodedata.unidata_version
-    own, behind = mojibake.all_categories()
-    for name, table, version in (
-        ("lines", line_classes.all_classes(), unicodedata.unidata_version),
-        ("mojibake own", own, version_of("ftfy")),
-        ("mojibake behind", behind, version_of("ftfy")),
-    ):
-        starts = np.flatnonzero(np.diff(table.astype(np.int64), prepend=-1))
-        kept[f"{name} values"] = table[starts]
-        kept[f"{name} lengths"] = np.diff(starts, append=len(table)).astype(np.int32)
-        kept[f"{name} for"] = version
-    np.savez_compressed(_FILE, **kept)
-
-
-if __name__ == "__main__":
-    _write()

@@ -90,7 +90,7 @@ _COMPOSING_BLOCKS: Final = ((0x80, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), 
 
 @cache
 def table() -> tuple[Blocks, Blocks]:
-    """Class and properties of every code point .
+    """Class and properties of every code point.
 
     Returns:
         ``index`` (uint8 ``[4352]``) and ``blocks`` (uint8 ``[B, 256]``): the entry of ``c`` is

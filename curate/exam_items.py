@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import json_records, open_input
+from yanmo.files import json_records, open_input, reading
 from yanmo.recipe import setting
 
 SPLITS: Final = ("dev", "val", "test", "train", "validation")
@@ -131,11 +131,8 @@ def read_items(spec: Against, files: Sequence[tuple[str, Path]]) -> Iterator[Exa
 
 def _contents(name: str, path: Path) -> Iterator[tuple[str, bytes]]:
     if path.suffix.lower() != ".zip":
-        try:
-            with open_input(path) as stream:
-                yield name, stream.read()
-        except (OSError, EOFError) as error:
-            raise DataError(f"cannot read the questions ({error})", where=path) from None
+        with reading(path, failed="cannot read the questions"), open_input(path) as stream:
+            yield name, stream.read()
         return
     try:
         with zipfile.ZipFile(path) as archive:

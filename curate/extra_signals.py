@@ -18,7 +18,7 @@ from yanmo.tasks import Done, Identities, Input, Task
 from .extra_rules import category_rule
 from .perplexity import PERPLEXITY_SIGNALS, require_kenlm
 from .quality import SCORES_FILE, model_files
-from .word_counts import COUNTS_FILE, WORD_SIGNALS
+from .word_counts import COUNTS_FILE, WORD_SIGNALS, is_word_signal
 
 if TYPE_CHECKING:
     from .run_progress import Progress
@@ -56,7 +56,7 @@ def check_added(settings: "CurateRecipe") -> None:
     if not settings.decide:
         return
     for rule in settings.rules.extra:
-        if settings.words.is_on and rule.column.partition(".")[0] in WORD_SIGNALS:
+        if settings.words.is_on and is_word_signal(rule.column):
             continue
         if rule.column not in own | set(names):
             raise RecipeError(

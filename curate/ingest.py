@@ -16,12 +16,9 @@ from yanmo.recipe import from_table
 
 from .blocked_pages import BlockedPages
 from .desk import Desk
-from .discover import InputFile
 from .extract import ExtractOptions, Extractor
 from .ledger import ByteLedger, Quarantine
-from .options import ReadOptions
-from .read import read_group
-from .stretch import Stretch, read_stretch
+from .stretch import pages_of
 
 
 def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -31,38 +28,27 @@ def ingest_files(inputs: list[Path], parameters: dict[str, Any], out: Path) -> d
     ``dropped.parquet`` and ``quarantine.jsonl.zst``.
 
     Args:
-        inputs: the local files, in order.
-        parameters: ``files`` (fields of ``InputFile``; ``path`` is set for those that are not
-            local), ``read`` and ``extract`` (tables), ``part_bytes``, ``limit`` (pages used of a
-            group, or None), ``stretch`` (fields of ``Stretch`` where one is read of one file),
-            ``urls`` (there if the last input holds the pages to leave out by their address).
+        inputs: as for :func:`yanmo.curate.stretch.pages_of`.
+        parameters: those of ``pages_of``, ``extract`` (table), ``part_bytes``, ``limit`` (pages
+            used of a group, or None), ``urls`` (there if the last input holds the pages to leave
+            out by their address).
         out: folder to write.
 
     Returns:
         ``{"ledger", "parts", "dropped", "quarantined", "chars_in", "chars_quarantined", "edits",
         "encodings", "retried"}``.
     """
-    options = from_table(ReadOptions, parameters["read"], where="read")
     blocked = BlockedPages(inputs[-1] if "urls" in parameters else None)
     inputs = inputs[:-1] if "urls" in parameters else inputs
-    local = iter(inputs)  # the file, or the pieces of an unpacked one
-    files = [
-        InputFile(**{**item, "path": item["path"] or str(next(local, ""))})
-        for item in parameters["files"]
-    ]
     with (
         Quarantine(out / "quarantine.jsonl.zst") as quarantine,
         Extractor(from_table(ExtractOptions, parameters["extract"], where="extract")) as extractor,
         _Parts(out, parameters["part_bytes"]) as parts,
         PartWriter(out / "dropped.parquet", DROPPED_SCHEMA) as dropped,
     ):
-        desk = Desk(files[0].source, files[0].licence or None, extractor, quarantine)
         ledger = ByteLedger(quarantine)
-        if "stretch" in parameters:
-            stretch = Stretch(**parameters["stretch"])
-            pages = read_stretch(files[0], inputs, stretch, options=options, ledger=ledger)
-        else:
-            pages = read_group(files, options=options, ledger=ledger)
+        files, pages = pages_of(inputs, parameters, ledger)
+        desk = Desk(files[0].source, files[0].licence or None, extractor, quarantine)
         for batch in _limited(pages, parameters, desk):
             parts.write(desk.take(desk.leave_out(batch, blocked)))
             dropped.write(desk.give_dropped())

@@ -1,4 +1,4 @@
-"""The kernels of line cleaning: which lines and pieces of lines go, and the text without them."""
+"""The kernels of line cleaning that judge: the rule that takes a line as a whole, or none."""
 
 from typing import Final
 
@@ -23,33 +23,27 @@ from .line_edges import BLANK, IS_ASCII, QUIET, Lines
 from .line_phrases import KINDS, PLACES, RULES, Compiled
 from .utf8 import Bounds, Bytes, Codes, kernel
 
-Spans = npt.NDArray[np.int64]
+Fates = npt.NDArray[np.int64]
 
 START_LINES: Final = 5
 END_LINES: Final = 15
 """How many lines with text are the start and the end of a document, within its halves."""
 
 _ALONE, _PAGER, _FILLER, _HEAD, _TAIL, _INSIDE, _FIELD, _LABEL, _NAME, _COUNTER = range(10)
-_CUT_HEAD, _CUT_TAIL, _CUT_INSIDE = 10, 11, 12
 _ANY, _START, _END = 0, 1, 2
+STAYS, IS_BLANK = -1, -2
+"""Fates of a line that no rule takes."""
 _ALL_BITS: Final = np.uint64((1 << 64) - 1)
 assert KINDS[_COUNTER] == "counter"
-assert KINDS[_CUT_INSIDE] == "cut_inside"
 assert PLACES[_END] == "end"
 
-_JAVASCRIPT: Final = RULES.index("c4_javascript")
-_POLICY: Final = RULES.index("c4_policy")
 _COUNTERS: Final = RULES.index("refinedweb_counter")
-_NAVIGATION: Final = RULES.index("refinedweb_navigation")
 _TERMINAL: Final = RULES.index("c4_terminal_punctuation")
 _MIN_WORDS: Final = RULES.index("c4_min_words")
 _LONG_WORD: Final = RULES.index("c4_max_word_chars")
 _UPPERCASE: Final = RULES.index("refinedweb_uppercase")
 _NUMERIC: Final = RULES.index("refinedweb_numeric")
 _ONE_WORD: Final = RULES.index("refinedweb_one_word")
-_CITATION: Final = RULES.index("c4_citation")
-NAVIGATION_WORDS: Final = 10
-"""Source: RefinedWeb cuts pieces out of lines of at most ten words."""
 
 
 @kernel
@@ -109,7 +103,7 @@ def _trimmed(codes: Codes, s: int, e: int, classes: Classes) -> tuple[int, int]:
 
 
 @kernel
-def count_words(codes: Codes, first: int, last: int, classes: Classes) -> tuple[int, int]:
+def _count_words(codes: Codes, first: int, last: int, classes: Classes) -> tuple[int, int]:
     """Words (a hanzi or kana each; else runs without space that hold a letter or digit), and the
     characters of the longest run without space, hanzi or kana."""
     words = longest = run = 0
@@ -365,7 +359,7 @@ def _judge(  # noqa: C901, PLR0913
         return _TERMINAL
     words = longest = 0
     if on[_MIN_WORDS] or on[_LONG_WORD] or on[_ONE_WORD]:
-        words, longest = count_words(codes, s, e, classes)
+        words, longest = _count_words(codes, s, e, classes)
         if on[_MIN_WORDS] and words < limits[0]:
             return _MIN_WORDS
         if on[_LONG_WORD] and longest > limits[1]:
@@ -388,97 +382,7 @@ def _judge(  # noqa: C901, PLR0913
 
 
 @kernel
-def _citation_end(codes: Codes, i: int, e: int, classes: Classes) -> int:
-    """The end of ``[12]``, ``[edit]`` or ``[citation needed]`` at ``i``, or ``i``."""
-    k = i + 1
-    while k < e and classes[codes[k]] & DIGIT:
-        k += 1
-    if k < e and codes[k] == 0x5D:
-        return k + 1 if k > i + 1 else i
-    for length in (6, 17):
-        if i + length <= e and codes[i + length - 1] == 0x5D:
-            same = True
-            for k in range(1, length - 1):
-                if length == 6:
-                    same &= codes[i + k] == (0x65, 0x64, 0x69, 0x74)[k - 1]
-                else:
-                    same &= codes[i + k] == (
-                        0x63, 0x69, 0x74, 0x61, 0x74, 0x69, 0x6F, 0x6E, 0x20, 0x6E, 0x65, 0x65,
-                        0x64, 0x65, 0x64,
-                    )[k - 1]  # fmt: skip
-            if same:
-                return i + length
-    return i
-
-
-@kernel
-def _navigation(
-    codes: Codes,
-    s: int,
-    e: int,
-    classes: Classes,
-    book: Compiled,
-) -> tuple[int, int]:
-    """The piece of a short line that goes, with the spaces beside it; ``(s, s)`` if none."""
-    short = count_words(codes, s, e, classes)[0] <= NAVIGATION_WORDS
-    for i in range(s, e):
-        for k in range(*_group(codes[i], book)):
-            kind = book.facts[k, 1]
-            end = i + book.cuts[k + 1] - book.cuts[k]
-            fits = (
-                (kind == _CUT_HEAD and i == s)
-                or (kind == _CUT_TAIL and end == e)
-                or kind == _CUT_INSIDE
-            )
-            # Hanzi are more than words: there the characters of the line count.
-            fits = fits and (short or book.codes[book.cuts[k + 1] - 2] > 127)
-            if fits and e - s <= book.facts[k, 3] and _matches(codes, i, e, book, k):
-                start = i
-                while start > s and classes[codes[start - 1]] & SPACE:
-                    start -= 1
-                while start == s and end < e and classes[codes[end]] & SPACE:
-                    end += 1
-                return start, end
-    return s, s
-
-
-@kernel
-def _cut(  # noqa: PLR0913
-    codes: Codes,
-    s: int,
-    e: int,
-    classes: Classes,
-    book: Compiled,
-    on: Bytes,
-    out: Spans,
-    n: int,
-) -> int:
-    """Put the pieces that go out of a line into ``out[n:]`` (columns 1 to 3); their number."""
-    start = stop = s
-    if on[_NAVIGATION]:
-        start, stop = _navigation(codes, s, e, classes, book)
-    begun = n
-    i = s
-    while i < e:
-        if i == start and stop > start:
-            out[n, 1], out[n, 2], out[n, 3] = start, stop, _NAVIGATION
-            n += 1
-            i = stop
-            continue
-        end = i
-        if on[_CITATION] and codes[i] == 0x5B:
-            end = _citation_end(codes, i, e, classes)
-        if end > i and (stop == start or end <= start or i >= stop):
-            out[n, 1], out[n, 2], out[n, 3] = i, end, _CITATION
-            n += 1
-            i = end
-        else:
-            i += 1
-    return n - begun
-
-
-@kernel
-def judge_lines(  # noqa: C901, PLR0913
+def judge_lines(  # noqa: PLR0913
     codes: Codes,
     bounds: Bounds,
     lines: Lines,
@@ -486,11 +390,8 @@ def judge_lines(  # noqa: C901, PLR0913
     book: Compiled,
     on: Bytes,
     limits: npt.NDArray[np.float64],
-) -> Spans:
-    """What goes of every document.
-
-    A line goes with the line feed after it; those after the last line that stays, with the one
-    before. A blank line goes if two would now follow each other or one would stand at an end.
+) -> Fates:
+    """What becomes of every line.
 
     Args:
         codes, bounds: code points of the documents, int32, and their bounds, int64 ``[D + 1]``.
@@ -502,98 +403,24 @@ def judge_lines(  # noqa: C901, PLR0913
             of a line that phrases are looked for in, and of one that may be a menu.
 
     Returns:
-        int64 ``[S, 4]``: document, first code point, code point after the last (both from the start
-        of the document), rule; in order, apart from each other.
+        int64 ``[L]``: the rule that takes the line, ``STAYS`` or ``IS_BLANK``.
     """
-    documents = len(bounds) - 1
-    cuts = on[_NAVIGATION] or on[_CITATION]
     # With no other rule on, a line in which no phrase may stand is not judged.
     only_phrases = book.ascii_menu[0] == 0
     for rule in (_TERMINAL, _MIN_WORDS, _LONG_WORD, _UPPERCASE, _NUMERIC, _ONE_WORD):
         only_phrases &= on[rule] == 0
-    brackets = np.count_nonzero(codes == 0x5B) if cuts else 0
-    out = np.empty((2 * len(lines.edges) + brackets + 1, 4), np.int64)
-    fates = np.empty(len(lines.edges), np.int64)  # -1 stays, -2 blank, else the rule
-    n = 0
-    for document in range(documents):
-        base = bounds[document]
-        edges = lines.edges[lines.first[document] : lines.first[document + 1]]
-        kinds = lines.kinds[lines.first[document] : lines.first[document + 1]]
-        fates[: len(edges)] = np.where(kinds & BLANK, -2, -1)
-        texts = int(len(edges) - np.count_nonzero(kinds & BLANK))
-        number, gone, last = 0, -1, -1
-        for line in range(len(edges)):
-            if fates[line] == -2:
-                continue
-            s, e = edges[line, 0], edges[line, 1]
-            s, e = _trimmed(codes, s, e, classes)
-            if not (only_phrases and kinds[line] & QUIET):
-                fates[line] = _judge(codes, s, e, number, texts, classes, book,
-                                     on, limits, kinds[line] & IS_ASCII != 0)  # fmt: skip
-            if fates[line] < 0 and cuts:
-                more = _cut(codes, s, e, classes, book, on, out, n)
-                left = e - s
-                for k in range(n, n + more):
-                    left -= out[k, 2] - out[k, 1]
-                blank = left == 0
-                if more and not blank:  # do only spaces stay?
-                    blank = True
-                    k, i = n, s
-                    while i < e and blank:
-                        if k < n + more and i == out[k, 1]:
-                            i = out[k, 2]
-                            k += 1
-                        else:
-                            blank = classes[codes[i]] & SPACE != 0
-                            i += 1
-                if more and blank:
-                    fates[line] = out[n, 3]
-            number += 1
-            if fates[line] < 0:
-                last = line
-            elif gone < 0:
-                gone = fates[line]
-        if gone < 0 and not cuts:
-            continue
-        blank_before = True
-        for line in range(len(edges)):
-            s, e = edges[line, 0], edges[line, 1]
-            fate = fates[line]
-            if fate == -1:
-                blank_before = False
-                if cuts:
-                    s, e = _trimmed(codes, s, e, classes)
-                    more = _cut(codes, s, e, classes, book, on, out, n)
-                    for k in range(n, n + more):
-                        out[k, 0] = document
-                        out[k, 1] -= base
-                        out[k, 2] -= base
-                    n += more
-                continue
-            if fate == -2:
-                if gone < 0 or not (blank_before or line > last):
-                    blank_before = True
-                    continue
-                fate = gone
-            else:
-                gone = fate
-            if line < last:
-                e += 1
-            elif line > 0:
-                s -= 1
-            out[n, 0], out[n, 1], out[n, 2], out[n, 3] = document, s - base, e - base, fate
-            n += 1
-    return out[:n].copy()
-
-
-@kernel
-def span_words(codes: Codes, bounds: Bounds, spans: Spans, classes: Classes) -> Spans:
-    """Words of every document, and words in its spans, int64 ``[D, 2]``."""
-    out = np.zeros((len(bounds) - 1, 2), np.int64)
+    fates = np.where(lines.kinds & BLANK, IS_BLANK, STAYS)
     for document in range(len(bounds) - 1):
-        out[document, 0] = count_words(codes, bounds[document], bounds[document + 1], classes)[0]
-    for k in range(len(spans)):
-        base = bounds[spans[k, 0]]
-        words = count_words(codes, base + spans[k, 1], base + spans[k, 2], classes)[0]
-        out[spans[k, 0], 1] += words
-    return out
+        first, end = lines.first[document], lines.first[document + 1]
+        texts = int(np.count_nonzero(fates[first:end] == STAYS))
+        number = 0
+        for line in range(first, end):
+            if fates[line] == IS_BLANK:
+                continue
+            kind = lines.kinds[line]
+            if not (only_phrases and kind & QUIET):
+                s, e = _trimmed(codes, lines.edges[line, 0], lines.edges[line, 1], classes)
+                fates[line] = _judge(codes, s, e, number, texts, classes, book,
+                                     on, limits, kind & IS_ASCII != 0)  # fmt: skip
+            number += 1
+    return fates

@@ -35,8 +35,9 @@ from .line_edits import (
     identified_again,
     replaced,
 )
-from .line_kernels import judge_lines, span_words
+from .line_kernels import judge_lines
 from .line_phrases import FAMILIES, LAST_MENU_KIND, RULES, compiled
+from .line_spans import span_words, spans_that_go
 from .utf8 import Bounds, Bytes, Codes, chunks, decode, text_buffer
 
 STEP: Final = "lines"
@@ -136,7 +137,8 @@ class LineJudge:
             *find_lines(codes, bounds, classes(), book.first, book.second, book.ascii_within,
                         self._limits[3])
         )  # fmt: skip
-        found = judge_lines(codes, bounds, lines, classes(), book, self._on, self._limits)
+        fates = judge_lines(codes, bounds, lines, classes(), book, self._on, self._limits)
+        found = spans_that_go(codes, bounds, lines, fates, classes(), book, self._on)
         words = np.zeros((len(bounds) - 1, 2), np.int64)
         if self.counts_words:
             words = span_words(codes, bounds, found, classes())

@@ -127,7 +127,7 @@ def marked_lines(  # noqa: C901
 ) -> tuple[Spans, int]:
     """The lines whose key is known, as spans; a document of nothing else has none.
 
-    Blank lines go as in :func:`yanmo.curate.line_kernels.judge_lines`.
+    Blank lines go as in :func:`yanmo.curate.line_spans.spans_that_go`.
 
     Args:
         buffer, offsets, hosts, max_chars, min_letters: as for :func:`line_keys`.

@@ -5,22 +5,23 @@ the reading of the whole file would begin a record too. Offsets are those of the
 pages, origins and quarantined spans are the same as if one task had read it all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from yanmo.files import open_raw
+from yanmo.recipe import from_table
 
 from .discover import InputFile
 from .ledger import Books, ByteLedger, Part
 from .options import ReadOptions
 from .pages import Page, batches
 from .parquet import Groups, read_parquet
-from .read import reader_of
+from .read import read_group, reader_of
 from .spool import Breaks, read_spool, with_breaks
 from .streams import raw_pieces
 from .warc import read_warc
@@ -85,6 +86,30 @@ def read_stretch(
         books.use_stored(stretch.start, length)
     ledger.close(books, content=length, stored=0 if packed else length)
     ledger.check()
+
+
+def pages_of(
+    inputs: Sequence[Path], parameters: Mapping[str, Any], ledger: ByteLedger
+) -> tuple[list[InputFile], Iterator[pa.RecordBatch]]:
+    """The files that a task reads, and their pages.
+
+    Args:
+        inputs: the local files in order, or the pieces of an unpacked one.
+        parameters: ``files`` (fields of ``InputFile``; ``path`` is set for those that are not
+            local), ``read`` (table), ``stretch`` (fields of ``Stretch`` where one is read of one
+            file).
+        ledger: as for :func:`yanmo.curate.read.read_pages`.
+    """
+    options = from_table(ReadOptions, parameters["read"], where="read")
+    local = iter(inputs)
+    files = [
+        InputFile(**{**item, "path": item["path"] or str(next(local, ""))})
+        for item in parameters["files"]
+    ]
+    if "stretch" not in parameters:
+        return files, read_group(files, options=options, ledger=ledger)
+    stretch = Stretch(**parameters["stretch"])
+    return files, read_stretch(files[0], inputs, stretch, options=options, ledger=ledger)
 
 
 def _pages(

@@ -19,14 +19,10 @@ import pyarrow.compute as pc
 
 from yanmo.documents import PartWriter, iterate
 from yanmo.files import read_json
-from yanmo.recipe import from_table
 
 from .blocked_pages import VERDICTS, VERDICTS_FILE
-from .discover import InputFile
 from .ledger import ByteLedger, Quarantine
-from .options import ReadOptions
-from .read import read_group
-from .stretch import Stretch, read_stretch
+from .stretch import pages_of
 from .url_keys import Addresses, Listed, look_up, normalize_addresses, unicode_host
 from .url_lists import PATTERNS_FILE, TABLES, load_tables
 from .utf8 import text_buffer
@@ -48,28 +44,18 @@ def list_addresses(inputs: list[Path], parameters: dict[str, Any], out: Path) ->
     """Task: the addresses of the pages that an ingest task reads, in their order.
 
     Args:
-        inputs: as those of :func:`yanmo.curate.ingest.ingest_files`.
-        parameters: its ``files``, ``read`` and ``stretch``.
+        inputs, parameters: as for :func:`yanmo.curate.stretch.pages_of`.
         out: gets ``addresses.parquet``.
 
     Returns:
         ``{"pages", "without_url"}``.
     """
-    options = from_table(ReadOptions, parameters["read"], where="read")
-    local = iter(inputs)
-    files = [InputFile(**{**item, "path": item["path"] or str(next(local, ""))})
-             for item in parameters["files"]]  # fmt: skip
     without = 0
     with (
         Quarantine(None) as quarantine,
         PartWriter(out / ADDRESSES_FILE, _ADDRESSES, intermediate=True) as writer,
     ):
-        ledger = ByteLedger(quarantine)
-        if "stretch" in parameters:
-            stretch = Stretch(**parameters["stretch"])
-            pages = read_stretch(files[0], inputs, stretch, options=options, ledger=ledger)
-        else:
-            pages = read_group(files, options=options, ledger=ledger)
+        _, pages = pages_of(inputs, parameters, ByteLedger(quarantine))
         for batch in pages:
             writer.write(batch.select(["origin", "url"]))
             without += batch.column("url").null_count

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import open_input, write_json
+from yanmo.files import reading, write_json
 from yanmo.recipe import did_you_mean
 
 from .url_keys import (
@@ -35,7 +35,7 @@ from .url_keys import (
 )
 from .url_options import UrlOptions
 from .utf8 import Bounds, Bytes, kernel
-from .word_lists import list_files, plain_name, read_list
+from .word_lists import list_files, plain_name, read_bytes, read_list
 
 KINDS: Final = ("domains", "urls", "expressions")
 """The files of a UT1 category."""
@@ -46,6 +46,7 @@ SHOWN: Final = 5  # unusable entries told of each list
 _USAGE: Final = "usage"
 _GZIP: Final = b"\x1f\x8b"
 _LONGEST: Final = 4096
+_TOLD: Final = 80  # characters of an unusable entry
 
 U64 = npt.NDArray[np.uint64]
 
@@ -69,22 +70,20 @@ def find_lists(options: UrlOptions) -> list[ListFile]:
     """The files that a recipe asks for, in order.
 
     Raises:
-        DataError: one is not there, or a folder without lists.
+        DataError: one is not there, or a folder without lists, or with white ones alone.
         UsageError: no list has a category that is asked for.
     """
     found: list[ListFile] = []
     for name in options.lists:
         path = Path(name).expanduser()
         if path.is_dir():
-            found += _of_folder(path, name)
+            found += _of_folder(path, name, only_black=not options.categories)
         elif path.name.lower().endswith(ARCHIVES) and path.is_file():
             found.append(ListFile(path, "archive", path.name))
         else:
             found += [_plain(p, "plain") for p in list_files([name], where="urls.lists")]
     if options.categories:
         found = _chosen(found, options.categories)
-    else:
-        found = [file for file in found if file.kind not in KINDS or _is_black(file.path.parent)]
     for kind in ("allow", "hard_words", "soft_words", "subwords"):
         paths = list_files(getattr(options, kind), where=f"urls.{kind}")
         found += [_plain(path, kind) for path in paths]
@@ -95,15 +94,24 @@ def _plain(path: Path, kind: str) -> ListFile:
     return ListFile(path, kind, Path(plain_name(path.name)).stem)
 
 
-def _of_folder(folder: Path, name: str) -> list[ListFile]:
+def _of_folder(folder: Path, name: str, *, only_black: bool) -> list[ListFile]:
     """The categories of a folder, or the one that it is; links to others are left out."""
     inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.is_symlink()]
     files = [ListFile(file, plain_name(file.name), place.name)
              for place in (folder, *inside) for file in sorted(place.iterdir())
              if plain_name(file.name) in KINDS and file.is_file()]  # fmt: skip
-    if files:
-        return files
-    return [_plain(path, "plain") for path in list_files([name], where="urls.lists")]
+    if not files:
+        return [_plain(path, "plain") for path in list_files([name], where="urls.lists")]
+    black = [file for file in files if not only_black or _is_black(file.path.parent)]
+    if not black:
+        raise _all_white(name)
+    return black
+
+
+def _all_white(name: str) -> DataError:
+    return DataError("none of its categories is a black list (so say the files 'usage')",
+                     where="urls.lists", value=name,
+                     fix="Name in urls.categories those that are meant.")  # fmt: skip
 
 
 def _is_black(folder: Path) -> bool:
@@ -151,22 +159,12 @@ def compile_lists(inputs: list[Path], parameters: dict[str, Any], out: Path) -> 
             for category, part, data in _members(path, file, categories, known):
                 builder.add(part, category, data, f"{file}: {category}/{part}")
         elif kind in ("plain", "allow", *KINDS):
-            builder.add(kind, name, _read(path, file), file)
+            builder.add(kind, name, read_bytes(path, file), file)
         else:
             words = [entry.word for entry in read_list(path, file)]
             builder.words.setdefault(kind, []).extend([name, word] for word in words)
     _check_categories(categories, known)
     return builder.write(out)
-
-
-def _read(path: Path, name: str) -> bytes:
-    import zstandard
-
-    try:
-        with open_input(path) as stream:
-            return stream.read()
-    except (EOFError, OSError, zstandard.ZstdError) as error:
-        raise DataError(f"cannot read the list: {error}", where=name) from None
 
 
 def _members(
@@ -180,16 +178,15 @@ def _members(
         categories: the only ones that are wanted, if any.
         known: gets all that it holds.
     """
-    import zstandard
-
-    try:
-        with open_input(path) as stream:
-            data = stream.read()
+    data = read_bytes(path, name)
+    with reading(name, failed="cannot read the archive"):
         data = gzip.decompress(data) if data[:2] == _GZIP else data  # .tgz
+    used = False
+    try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
             members = {member.name.rstrip("/"): member for member in archive if member.isfile()}
             lists = [place for place in sorted(members)
-                     if "/" in place and plain_name(place.rpartition("/")[2]) in KINDS]  # fmt: skip
+                     if "/" in place and place.rpartition("/")[2] in KINDS]  # fmt: skip
             if not lists:
                 raise DataError("the archive holds no list", where=name,
                                 fix=f"Lists are called {', '.join(KINDS)}, each category in a "
@@ -197,15 +194,17 @@ def _members(
             known.update(place.split("/")[-2] for place in lists)
             for place in lists:
                 *folders, file = place.split("/")
-                kind = plain_name(file)
                 usage = members.get("/".join([*folders, _USAGE]))
                 if categories and folders[-1] not in categories:
                     continue
                 if not categories and usage and not _says_black(_content(archive, usage)):
                     continue
-                yield folders[-1], kind, _content(archive, members[place])
-    except (EOFError, OSError, tarfile.TarError, zstandard.ZstdError) as error:
-        raise DataError(f"cannot read the archive: {error}", where=name) from None
+                used = True
+                yield folders[-1], file, _content(archive, members[place])
+    except tarfile.TarError as error:
+        raise DataError(f"cannot read the archive ({error})", where=name) from None
+    if not (used or categories):
+        raise _all_white(name)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -232,16 +231,19 @@ class _Builder:
 
     def add(self, kind: str, name: str, data: bytes, where: str) -> None:
         """Add the content of one file."""
-        told = self.told.setdefault(name, {"entries": 0, "unusable": 0, "such_as": []})
-        before = told["entries"]
+        told: dict[str, Any] = {"entries": 0, "unusable": 0, "such_as": []}
         if kind == "expressions":
-            self._add_expressions(name, data, told, where)
+            self._add_expressions(name, data, told)
         else:
             self._add_addresses(kind, name, data, told)
-        if data.strip() and told["entries"] == before and told["unusable"]:
+        if told["unusable"] and not told["entries"]:
             raise DataError("no line of the list is an entry", where=where,
                             value=told["such_as"][0],
                             fix="A domain or an address a line; # begins a comment.")  # fmt: skip
+        before = self.told.setdefault(name, {"entries": 0, "unusable": 0, "such_as": []})
+        for key, value in told.items():
+            before[key] += value
+        del before["such_as"][SHOWN:]
 
     def _add_addresses(self, kind: str, name: str, data: bytes, told: dict[str, Any]) -> None:
         buffer = np.frombuffer(data.removeprefix(b"\xef\xbb\xbf"), np.uint8)
@@ -259,21 +261,23 @@ class _Builder:
         for table, keys, rows in ((kinds[0], domain_keys(found), ~whole & ~odd),
                                   (kinds[1], address_keys(found), whole & ~odd)):  # fmt: skip
             self.found[table].append((keys[rows], np.full(int(rows.sum()), number)))
-        told["entries"] += int((~odd).sum())
-        for row in np.flatnonzero(odd).tolist():
-            line = buffer[starts[row] : stops[row]].tobytes().decode("utf-8", "replace")
-            _tell(told, line)
+        told["entries"], told["unusable"] = int((~odd).sum()), int(odd.sum())
+        told["such_as"] = [
+            buffer[starts[row] : stops[row]].tobytes().decode("utf-8", "replace")[:_TOLD]
+            for row in np.flatnonzero(odd)[:SHOWN].tolist()
+        ]
 
-    def _add_expressions(self, name: str, data: bytes, told: dict[str, Any], where: str) -> None:
+    def _add_expressions(self, name: str, data: bytes, told: dict[str, Any]) -> None:
         for line in data.removeprefix(b"\xef\xbb\xbf").splitlines():
             text = line.decode("utf-8", "replace").strip()
             if not text or text.startswith("#"):
                 continue
-            if len(text) > _LONGEST or not _is_expression(text):
-                _tell(told, text)
-                continue
-            told["entries"] += 1
-            self.expressions.append([name, text])
+            if len(text) <= _LONGEST and _is_expression(text):
+                told["entries"] += 1
+                self.expressions.append([name, text])
+            else:
+                told["unusable"] += 1
+                told["such_as"].append(text[:_TOLD])
 
     def write(self, out: Path) -> dict[str, Any]:
         """Write the tables."""
@@ -298,21 +302,16 @@ class _Builder:
                 "lists": self.told}  # fmt: skip
 
 
-def _tell(told: dict[str, Any], line: str) -> None:
-    told["unusable"] += 1
-    if len(told["such_as"]) < SHOWN:
-        told["such_as"].append(line[:80])
-
-
 def _is_expression(text: str) -> bool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        pc.match_substring_regex(pa.array([""]), text)
+        matches_nothing = pc.match_substring_regex(pa.array([""]), text)[0].as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
-    return re.search(r"\w", text) is not None  # one of signs alone matches every address
+    # What matches nothing at all, and what is of signs alone, matches every address.
+    return not matches_nothing and re.search(r"\w", text) is not None
 
 
 def load_tables(files: dict[str, Path]) -> dict[str, Listed]:

@@ -8,7 +8,7 @@ changed. The price is that files are read twice, the first time for their addres
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yanmo.tasks import Done, Identities, Task
@@ -28,12 +28,12 @@ class UrlFilter:
 
     Attributes:
         lists: the task that read the lists.
-        names: file name and SHA-256 of each list.
+        files: ``{"list", "file", "sha256"}`` of each file; several may have one name.
         judged: one task for each that reads pages, once they are done.
     """
 
     lists: Done | None = None
-    names: dict[str, str] = field(default_factory=dict)
+    files: Sequence[dict[str, str]] = ()
     judged: Sequence[Done] = ()
 
     def apply(self, tasks: Sequence[Task], settings: CurateRecipe, run: Run) -> list[Task]:
@@ -65,7 +65,9 @@ class UrlFilter:
                 into = dropped.setdefault(rule, {})
                 for name, pages in counts.items():
                     into[name] = into.get(name, 0) + pages
-        return {"urls": {**totals, "dropped": dropped, "files": self.names, **self.lists.result}}
+        return {
+            "urls": {**totals, "dropped": dropped, "files": list(self.files), **self.lists.result}
+        }
 
     def notes(self) -> list[str]:
         """For the summary: what the lists could not see or use."""
@@ -114,6 +116,6 @@ def read_url_lists(settings: CurateRecipe, identities: Identities, run: Run) -> 
                   "categories": list(options.categories)}  # fmt: skip
     done = run([Task("url-lists", "yanmo.curate.url_lists:compile_lists", inputs, parameters)])[0]
     identities.save()
-    names = {f"{file.name}/{file.path.name}": item.identity
-             for file, item in zip(files, inputs, strict=True)}  # fmt: skip
-    return UrlFilter(done, names)
+    read = [{"list": file.name, "file": file.path.name, "sha256": item.identity}
+            for file, item in zip(files, inputs, strict=True)]  # fmt: skip
+    return UrlFilter(done, read)

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from yanmo.documents import PartWriter, iterate
 
-from .utf8 import chunks, decode, text_buffer
+from .utf8 import Bounds, Codes, chunks, decode, text_buffer
 from .word_trie import Matches, Trie, build, find, fold_codes, fold_table, kind_table
 
 COUNTS_FILE: Final = "counts.parquet"
@@ -44,6 +44,11 @@ def signals_of(categories: list[str]) -> list[str]:
     """The names of the columns that lists with these categories add to the signals."""
     both = [f"{name}.{c}" for c in categories for name in (WORD_SIGNALS[0], WORD_SIGNALS[2])]
     return [*WORD_SIGNALS, *both]
+
+
+def is_word_signal(name: str) -> bool:
+    """Is a column one of those that word lists add, of whatever category?"""
+    return name.partition(".")[0] in WORD_SIGNALS
 
 
 @dataclass(frozen=True)
@@ -126,14 +131,14 @@ def count_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
     return totals
 
 
-def find_words(codes: Any, bounds: Any, words: Words, parameters: dict[str, Any]) -> Matches:
+def find_words(codes: Codes, bounds: Bounds, words: Words, parameters: dict[str, Any]) -> Matches:
     """Find the words of decoded documents; see :func:`count_part` for the parameters."""
     fold = fold_table(case=parameters["fold_case"], variants=parameters["fold_variants"])
     kinds = kind_table(parameters["boundaries"])
     return find(fold_codes(codes, fold), bounds, words.trie, kinds)
 
 
-def count(matches: Matches, bounds: npt.NDArray[np.int64], words: Words) -> Floats:
+def count(matches: Matches, bounds: Bounds, words: Words) -> Floats:
     """The signals of documents from their matches.
 
     Args:

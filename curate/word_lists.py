@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from yanmo.documents import write_part
 from yanmo.errors import DataError, RecipeError
-from yanmo.files import open_input
+from yanmo.files import open_input, reading
 from yanmo.recipe import setting
 
 from .word_trie import BOUNDARIES, fold_table, folded
@@ -125,20 +125,25 @@ def plain_name(name: str) -> str:
     return next((name[: -len(end)] for end in PACKED if name.lower().endswith(end)), name)
 
 
+def read_bytes(path: Path, name: str) -> bytes:
+    """All of a list.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with reading(name, failed="cannot read the list"), open_input(path) as stream:
+        return stream.read()
+
+
 def read_lines(path: Path, name: str) -> Iterator[tuple[int, str]]:
     """The lines of a list that say something, stripped of their line end, counted from 1.
 
     Raises:
         DataError: it cannot be read, or is not UTF-8.
     """
-    import zstandard
-
-    try:
-        with open_input(path) as stream:
-            data = stream.read()
-    except (EOFError, OSError, zstandard.ZstdError) as error:
-        raise DataError(f"cannot read the list: {error}", where=name) from None
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
+    for number, raw in enumerate(
+        read_bytes(path, name).removeprefix(b"\xef\xbb\xbf").splitlines(), 1
+    ):
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:

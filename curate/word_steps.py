@@ -3,7 +3,7 @@ documents ─┘
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from yanmo.errors import RecipeError
@@ -12,7 +12,7 @@ from yanmo.tasks import Done, Identities, Task
 
 from .run_recipe import CurateRecipe
 from .runfolder import Part, numbered
-from .word_counts import COUNTS_FILE, PLACES_FILE, WORD_SIGNALS, signals_of
+from .word_counts import PLACES_FILE, is_word_signal, signals_of
 from .word_lists import WORDS_FILE, list_files
 
 Run = Callable[[Sequence[Task]], list[Done]]
@@ -24,12 +24,12 @@ class ListedWords:
 
     Attributes:
         lists: the task that read the lists.
-        names: file name and SHA-256 of each list.
+        files: ``{"file", "sha256"}`` of each list; several may have one name.
         counted: one task a part, once they are done.
     """
 
     lists: Done | None = None
-    names: dict[str, str] = field(default_factory=dict)
+    files: Sequence[dict[str, str]] = ()
     counted: Sequence[Done] = ()
 
     def count(self, run: Run, cleaned: Sequence[Done], settings: CurateRecipe) -> None:
@@ -59,7 +59,7 @@ class ListedWords:
             return {}
         totals = {name: sum(done.result[name] for done in self.counted)
                   for name in ("with_words", "matches", "places")}  # fmt: skip
-        return {"words": {**self.lists.result, **totals, "lists": self.names}}
+        return {"words": {**self.lists.result, **totals, "lists": list(self.files)}}
 
     def notes(self) -> list[str]:
         """For the summary: words that can never be found."""
@@ -87,7 +87,7 @@ def read_word_lists(settings: CurateRecipe, identities: Identities, run: Run) ->
     done = run([Task("word-lists", "yanmo.curate.word_lists:compile_lists", inputs, parameters)])[0]
     identities.save()
     _check_categories(settings, done.result["categories"])
-    return ListedWords(done, {item.path.name: item.identity for item in inputs})
+    return ListedWords(done, [{"file": i.path.name, "sha256": i.identity} for i in inputs])
 
 
 def _check_categories(settings: CurateRecipe, categories: list[str]) -> None:
@@ -102,13 +102,3 @@ def _check_categories(settings: CurateRecipe, categories: list[str]) -> None:
         if is_word_signal(rule.column) and rule.column not in known:
             raise RecipeError("'rules.extra' asks for a category that no list has",
                               value=rule.column, fix=did_you_mean(rule.column, known))  # fmt: skip
-
-
-def is_word_signal(name: str) -> bool:
-    """Is a column one of those that word lists add, of whatever category?"""
-    return name.partition(".")[0] in WORD_SIGNALS
-
-
-def counts_input(words: ListedWords, part: int) -> list[Any]:
-    """The counts of one part as an input of the join; none where nothing is counted."""
-    return [words.counted[part].input(COUNTS_FILE)] if words.counted else []

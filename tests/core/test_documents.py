@@ -1,11 +1,13 @@
 """The document table: bytes that depend on the rows alone, and one door for texts."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import zstandard
 
 from yanmo.documents import SCHEMA, PartWriter, document_id, iterate, part_paths, texts, write_part
 from yanmo.errors import DataError
@@ -74,6 +76,19 @@ def test_texts_of_every_kind(tmp_path: Path) -> None:
     assert [t for b in texts(tmp_path) for t in b.to_pylist()] == ["第0篇文档", "第1篇文档"]
     assert [t for b in texts(tmp_path / "x.jsonl.gz") for t in b.to_pylist()] == ["甲", "乙"]
     assert [t for b in texts(tmp_path / "y.txt") for t in b.to_pylist()] == ["甲\n乙"]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.zst", "x.jsonl.gz", "x.txt.zst", "x.txt.gz"])
+def test_a_cut_file_does_not_end_like_a_whole_one(tmp_path: Path, name: str) -> None:
+    lines = [json.dumps({"text": hashlib.sha256(bytes([n % 256, n // 256])).hexdigest()})
+             for n in range(20_000)]  # fmt: skip
+    data = ("\n".join(lines) + "\n").encode()
+    packed = zstandard.compress(data) if name.endswith("zst") else gzip.compress(data)
+    (tmp_path / name).write_bytes(packed)
+    assert sum(map(len, texts(tmp_path / name))) == (20_000 if "jsonl" in name else 1)
+    (tmp_path / name).write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match=rf"{name}: cannot read on .*Is the file cut"):
+        list(texts(tmp_path / name))
 
 
 def test_errors_name_the_place(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from yanmo.files import (
     exclusive,
     open_input,
     read_json,
+    reading,
     sha256_json,
     sync_tree,
     synced_later,
@@ -52,6 +54,43 @@ def test_compression_by_suffix(tmp_path: Path) -> None:
     for name in ("x.gz", "x.zst", "x.bin"):
         with open_input(tmp_path / name) as stream:
             assert stream.read() == data, name
+
+
+def test_zstd_frames_of_every_kind(tmp_path: Path) -> None:
+    """With and without checksum and size, empty ones, runs, and frames that hold no content."""
+    data = b"".join(f"{n} \u7814\u58a8\n".encode() for n in range(60_000)) + bytes(500_000)
+    packers = [zstandard.ZstdCompressor(write_checksum=check, write_content_size=size)
+               for check in (False, True) for size in (False, True)]  # fmt: skip
+    skipped = b"\x5f\x2a\x4d\x18\x03\x00\x00\x00abc"
+    frames = [packer.compress(part) for packer in packers for part in (data, b"", b"x")]
+    (tmp_path / "x.zst").write_bytes(skipped + skipped.join(frames) + skipped)
+    with open_input(tmp_path / "x.zst") as stream:
+        assert stream.readline() == "0 \u7814\u58a8\n".encode()
+        rest = stream.read()
+    assert rest == ((data + b"x") * 4)[len("0 \u7814\u58a8\n".encode()) :]
+    (tmp_path / "y.zst").write_bytes(b"")
+    with open_input(tmp_path / "y.zst") as stream:
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_file_cut_anywhere_is_an_error_that_names_it(tmp_path: Path, ending: str) -> None:
+    rng = random.Random(3)
+    data = rng.randbytes(300_000)  # three blocks
+    packer = zstandard.ZstdCompressor(write_checksum=True)
+    whole = gzip.compress(data) if ending == "gz" else packer.compress(data) * 2
+    path = tmp_path / f"x.{ending}"
+    step = len(whole) // 40
+    sizes = {*range(1, len(whole), step), *range(len(whole) - 20, len(whole))}
+    for size in sorted(sizes - {len(whole) // 2}):  # there the first of two frames ends
+        path.write_bytes(whole[:size])
+        named = pytest.raises(DataError, match=rf"x\.{ending}: cannot read on")
+        with named, reading(path), open_input(path) as stream:
+            stream.read()
+    path.write_bytes(whole[:-9] + b"damaged..")
+    named = pytest.raises(DataError, match="cannot read on")
+    with named, reading(path), open_input(path) as stream:
+        stream.read()
 
 
 def test_missing_file_is_a_clear_error(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The kept tables of characters are what the modules would make, and fit one Unicode only."""
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from yanmo.code_identity import version_of
+from yanmo.code_identity import imports, version_of
 from yanmo.curate import character_tables, characters, edits, line_classes, mojibake, scripts
 
 
@@ -15,7 +16,7 @@ def flat(table: tuple[character_tables.Blocks, character_tables.Blocks]) -> char
 
 
 def kept_for(name: str) -> str:
-    return str(np.load(character_tables._FILE)[f"{name} for"])
+    return str(np.load(character_tables.FILE)[f"{name} for"])
 
 
 @pytest.mark.skipif(
@@ -44,3 +45,9 @@ def test_another_unicode_gets_tables_of_its_own(monkeypatch: pytest.MonkeyPatch)
     lines = made.astype(np.uint16)
     assert character_tables.runs("lines", lambda: lines) is lines
     assert character_tables.runs("mojibake own", lambda: lines, version="0") is lines
+
+
+def test_a_table_is_no_reason_to_redo_what_needs_another() -> None:
+    """What a module imports, also inside functions, is part of the key of every task above it."""
+    source = Path(character_tables.__file__).read_bytes()
+    assert not [name for name in imports(source, "yanmo.curate") if name.startswith("yanmo")]

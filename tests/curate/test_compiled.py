@@ -53,14 +53,38 @@ from yanmo.errors import UsageError
 from yanmo.workers import server_ends_with_errors, start_server
 start_server(["slow_to_load"])
 pid = multiprocessing.forkserver._forkserver._forkserver_pid
+begin = time.monotonic()
 try:
     with server_ends_with_errors():
         raise UsageError("no")
 except UsageError:
-    begin = time.monotonic()
-    os.waitpid(pid, 0)
-    print(json.dumps(time.monotonic() - begin))
-    multiprocessing.forkserver._forkserver._forkserver_pid = None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        print(json.dumps(time.monotonic() - begin))
 """
     (tmp_path / "slow_to_load.py").write_text("import time\ntime.sleep(30)\n", encoding="utf-8")
     assert told(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{script}", tmp_path) < 15
+
+
+AGAIN = """
+import json, os
+from yanmo.errors import UsageError
+from yanmo.workers import Workers, server_ends_with_errors, start_server
+if __name__ == "__main__":
+    for _ in range(20):
+        try:
+            start_server(["json"])
+            with server_ends_with_errors():
+                raise UsageError("no")
+        except UsageError:
+            start_server(["json"])
+        with Workers(2, preload=["json"]) as workers:
+            assert workers.submit(os.getpid).result() != os.getpid()
+    print(json.dumps("done"))
+"""
+
+
+def test_after_a_mistake_the_same_process_has_workers_again(tmp_path: Path) -> None:
+    """The server that was ended was still taken for running: "unexpected EOF", half of the time."""
+    assert told(AGAIN, tmp_path) == "done"

@@ -1,5 +1,6 @@
 """Address lists and word lists in whole runs: books, equal bytes, what a change redoes, why."""
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -211,6 +212,20 @@ def test_pages_without_an_address_pass_and_are_counted(tmp_path: Path) -> None:
     trial = run(tmp_path / "in.jsonl", tmp_path / "trial", lists, "limit=2")
     assert trial.funnel["skipped"] == {"limit": 1}
     assert trial.funnel["dropped"] == {}
+
+
+def test_lists_of_one_name_are_all_told(tmp_path: Path) -> None:
+    rows = [{"text": essay(0), "url": "http://h.example/"}]
+    (tmp_path / "in.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "list.txt").write_text(f"{folder}.example\n")
+    both = toml(*(tmp_path / folder / "list.txt" for folder in "ab"))
+    ran = run(tmp_path / "in.jsonl", tmp_path / "run", f"urls.lists={both}", f"words.lists={both}")
+    counts = json.loads((ran.folder / "manifest.json").read_text("utf-8"))["counts"]
+    hashes = [hashlib.sha256(f"{folder}.example\n".encode()).hexdigest() for folder in "ab"]
+    assert [one["sha256"] for one in counts["words"]["lists"]] == hashes
+    assert [one["sha256"] for one in counts["urls"]["files"]] == hashes
 
 
 def test_every_page_may_be_left_out(tmp_path: Path) -> None:

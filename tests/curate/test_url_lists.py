@@ -12,6 +12,7 @@ import idna
 import numpy as np
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -276,6 +277,50 @@ def test_files_that_are_refused(tmp_path: Path) -> None:
                           ("other.tar.gz", "the archive holds no list")):  # fmt: skip
         with pytest.raises(DataError, match=re.escape(message)):
             compiled(tmp_path, UrlOptions(lists=(str(tmp_path / name),)))
+
+
+def test_lists_that_would_do_nothing_are_refused(tmp_path: Path) -> None:
+    """White lists alone: a run with them would look like one in which no page is listed."""
+    (tmp_path / "bank").mkdir()
+    (tmp_path / "bank" / "domains").write_text("bank.example\n")
+    (tmp_path / "bank" / "usage").write_text("white\n")
+    (tmp_path / "good.txt").write_text("x.example\n")
+    white = {k: v for k, v in UT1.items() if "bank" in k}
+    packed = archive(tmp_path, "white.tar.gz", white)
+    for place in (tmp_path / "bank", packed):
+        asked = (str(tmp_path / "good.txt"), str(place))
+        with pytest.raises(DataError, match=r"no.* black list.*urls\.categories"):
+            compiled(tmp_path, UrlOptions(lists=asked))
+        index, _ = compiled(tmp_path, UrlOptions(lists=asked, categories=("bank",)))
+        assert verdicts(index, "http://bank.example") == ["url_domain: bank.example (bank)"]
+
+
+def test_a_category_is_judged_file_by_file(tmp_path: Path) -> None:
+    """One bad line among the domains does not make an empty list of addresses a wrong one."""
+    files = {"x/domains": "ok.example\nlocalhost\n", "x/urls": "# none yet\n"}
+    index, told = index_of(tmp_path, lists=files)
+    assert told["lists"]["x"] == {"entries": 1, "unusable": 1, "such_as": ["localhost"]}
+    assert verdicts(index, "http://ok.example/1") == ["url_domain: ok.example (x)"]
+    with pytest.raises(DataError, match=r"no line of the list is an entry, got '\|\|b\^'"):
+        index_of(tmp_path, lists={"y/domains": "localhost\na.example\n", "y/urls": "||b^\n"})
+
+
+def test_packed_archives_that_are_cut(tmp_path: Path) -> None:
+    whole = archive(tmp_path, "ut1.tar.gz", UT1).read_bytes()
+    for name, data in (("a.tar.gz", whole[:-40]), ("b.tgz", whole[:-40]),
+                       ("c.tar.gz", whole[:20] + b"\xff" * 40 + whole[60:]),
+                       ("d.tar.zst", zstandard.compress(gzip.decompress(whole))[:-9]),
+                       ("e.tar", gzip.decompress(whole)[:600])):  # fmt: skip
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=rf"{name}: cannot read the"):
+            compiled(tmp_path, UrlOptions(lists=(str(tmp_path / name),)))
+
+
+def test_an_expression_that_fits_all_addresses_is_none(tmp_path: Path) -> None:
+    text = "x*\n(porn)?\n\\w*\n.\nporn+\n"
+    index, told = index_of(tmp_path, lists={"x/expressions": text})
+    assert (told["expressions"], told["unusable"]) == (1, 4)
+    assert verdicts(index, "http://good.example/") == [None]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ def test_places_are_capped_and_counts_are_not(lists: Path, tmp_path: Path) -> No
         ("a.tsv", "a\tQQ\t1\na\tｑｑ\t2\n".encode(), "1; a.tsv, line 2: a word has two weights"),
         ("a.txt", "兼职,\n招聘,\n".encode(), "every word ends in a comma"),
         ("a.txt.gz", b"\x1f\x8bbroken", "cannot read the list"),
+        ("a.txt.gz", gzip.compress(b"ab" * 99)[:10] + b"\xff" * 30, "cannot read the list"),
+        ("a.txt.zst", zstandard.compress("兼职\n".encode() * 99)[:-2], "cannot read the list"),
     ],
 )  # fmt: skip
 def test_lists_that_are_refused(lists: Path, name: str, content: bytes, message: str) -> None:

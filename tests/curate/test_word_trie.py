@@ -126,6 +126,22 @@ def test_ten_thousand_words_against_a_set() -> None:
     assert matches([text], words) == wanted
 
 
+def test_phrases_that_share_their_beginnings() -> None:
+    """Words in words of words: what is compared between two places where they part."""
+    rng = np.random.default_rng(11)
+    parts = ["of the ", "in ", "the ", "government", "govern", " of", "ab", "a", "abc", "abcd"]
+    words = sorted({"".join(rng.choice(parts, size=int(rng.integers(1, 5)))).strip()
+                    for _ in range(400)})  # fmt: skip
+    texts = ["".join(rng.choice([*parts, *words, " ", "x"], size=30)) for _ in range(60)]
+    allowed = [word for n, word in enumerate(words) if n % 9 == 0]
+    listed = [word for n, word in enumerate(words) if n % 9]
+    for boundaries in BOUNDARIES:
+        wanted = [(number, *match) for number, text in enumerate(texts)
+                  for match in plain(text, listed, allowed, boundaries)]  # fmt: skip
+        assert matches(texts, listed, allowed, boundaries) == wanted
+        assert len(wanted) > 300
+
+
 def test_a_word_within_an_allowed_one_does_not_count() -> None:
     found = matches(["色情网站，特色情怀，色情"], ["色", "色情"], ["特色情怀"])
     assert [(s, e) for _, s, e, _ in found] == [(0, 2), (10, 12)]
