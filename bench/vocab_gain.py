@@ -29,11 +29,11 @@ import zstandard
 
 from yanmo.report import Table
 from yanmo.stats import bootstrap_ratio
+from yanmo.vocab.agreement import fast_of
 from yanmo.vocab.base import Base, grow, load_base
 from yanmo.vocab.charsets import HAN_RUN, is_han
 from yanmo.vocab.extend import ExtendOptions, choose, count_inputs
 from yanmo.vocab.merge import MergeOptions, merge_ranked, read_pieces
-from yanmo.vocab.verify import fast_of
 
 from . import texts
 
@@ -89,7 +89,7 @@ class Counter:
     """Tokens a document, by a vocabulary in memory."""
 
     def __init__(self, base: Base) -> None:
-        self.fast = fast_of(base)
+        self.fast = fast_of(base.document)
 
     def ids(self, documents: Sequence[str]) -> list[list[int]]:
         """The ids of each document."""

@@ -15,17 +15,13 @@ from torch import Tensor
 
 from yanmo.errors import DataError
 from yanmo.files import read_json, write_json
+from yanmo.vocab.folder import TOKENIZER_FILES
 
 from .config import ModelConfig, from_hf
 from .model import Llama, empty
 
-TOKENIZER_FILES: Final = (
-    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
-    "yanmo.json",
-)  # fmt: skip
 TOKENIZER_DEFINITIONS: Final = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-"""Those of them that define the ids."""
+"""Files of a tokenizer that define its ids."""
 WEIGHTS: Final = "model.safetensors"
 
 

@@ -4,19 +4,24 @@ Two exceptions are inherent and are counted, not hidden: text that spells a spec
 (transformers parses it, sentencepiece does not), and U+2581, which SentencePiece uses as its space.
 """
 
+import importlib
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yanmo.errors import DataError
+from yanmo.errors import DataError, MissingDependency
+
+from .load import FastEngine
 
 SPACE = "\u2581"
 Encode = Callable[[list[str]], list[list[int]]]
 Decode = Callable[[list[int]], str]
+Engine = tuple[Encode, Decode]
 
 
-def spm_engine(model: bytes) -> tuple[Encode, Decode]:
+def spm_engine(model: bytes) -> Engine:
     """sentencepiece itself, on a serialized model."""
     import sentencepiece
 
@@ -29,7 +34,7 @@ def spm_engine(model: bytes) -> tuple[Encode, Decode]:
     return encode, lambda ids: str(processor.decode(ids))
 
 
-def fast_engine(document: Mapping[str, Any]) -> tuple[Encode, Decode]:
+def fast_engine(document: Mapping[str, Any]) -> Engine:
     """`tokenizers` on a ``tokenizer.json`` document, special tokens in text parsed."""
     import tokenizers
 
@@ -42,14 +47,54 @@ def fast_engine(document: Mapping[str, Any]) -> tuple[Encode, Decode]:
     return encode, lambda ids: str(fast.decode(ids, skip_special_tokens=False))
 
 
-def auto_engine(folder: Path) -> tuple[Encode, Decode]:
+def plain_engine(document: Mapping[str, Any]) -> Engine:
+    """As :func:`fast_engine`, but special tokens in text are text."""
+    fast = fast_of(document)
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        found = fast.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    return encode, lambda ids: str(fast.decode(ids, skip_special_tokens=False))
+
+
+def fast_of(document: Mapping[str, Any]) -> Any:
+    """A ``tokenizer.json`` document as the library's object; special tokens in text are text."""
+    import tokenizers
+
+    fast = tokenizers.Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
+    return FastEngine(fast).fast
+
+
+def tiktoken_engine(
+    ranks: Mapping[bytes, int], *, pattern: str, special: Mapping[str, int], nfc: bool
+) -> Engine:
+    """`tiktoken` on a table of ranks, special tokens in text taken as text.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        module = importlib.import_module("tiktoken")
+    except ImportError:
+        raise MissingDependency("tiktoken is not installed", fix="pip install tiktoken") from None
+    encoding = module.Encoding(
+        "yanmo", pat_str=pattern, mergeable_ranks=dict(ranks), special_tokens=dict(special)
+    )
+
+    def encode(texts: list[str]) -> list[list[int]]:
+        normal = [unicodedata.normalize("NFC", text) for text in texts] if nfc else texts
+        return [encoding.encode_ordinary(text) for text in normal]
+
+    return encode, lambda ids: str(encoding.decode(ids))
+
+
+def auto_engine(folder: Path) -> Engine:
     """`transformers.AutoTokenizer` on a folder.
 
     Raises:
         MissingDependency: transformers is not installed.
     """
-    from yanmo.errors import MissingDependency
-
     try:
         from transformers import AutoTokenizer
     except ImportError:
@@ -66,7 +111,7 @@ def auto_engine(folder: Path) -> tuple[Encode, Decode]:
 
 
 def agreement(
-    engines: Mapping[str, tuple[Encode, Decode]],
+    engines: Mapping[str, Engine],
     texts: Iterable[str],
     *,
     special: Sequence[str] = (),
@@ -121,7 +166,7 @@ def require_agreement(found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _compare(
-    engines: Mapping[str, tuple[Encode, Decode]], texts: list[str], *, round_trip: bool
+    engines: Mapping[str, Engine], texts: list[str], *, round_trip: bool
 ) -> Iterable[tuple[str, str, dict[str, Any]]]:
     encoded = {name: encode(texts) for name, (encode, _) in engines.items()}
     reference, *others = encoded.values()

@@ -113,8 +113,9 @@ def load_base(path: str | Path) -> Base:
     )
 
 
-def _name(file: Path) -> str:
-    generic = file.name in ("tokenizer.json", "tokenizer.model", "vocab.json")
+def name_of(file: Path) -> str:
+    """How a tokenizer is called: as its folder, or as a file with a name of its own."""
+    generic = file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
     return file.resolve().parent.name if generic else file.stem
 
 
@@ -156,7 +157,7 @@ def _load_spm(file: Path, config: dict[str, Any]) -> Base:
     if processor is not None:
         document["post_processor"] = processor
     return Base(
-        _name(file), "spm-bpe", file, sha256_file(file), model, document, config, tuple(texts)
+        name_of(file), "spm-bpe", file, sha256_file(file), model, document, config, tuple(texts)
     )
 
 
@@ -180,18 +181,12 @@ def take_added(model: Model, added: Sequence[Mapping[str, Any]], file: Path) -> 
 def _byte_base(file: Path, document: dict[str, Any], config: dict[str, Any]) -> Base:
     if document["model"].get("type", "BPE") != "BPE":
         raise UsageError("not a BPE vocabulary", where=file, value=document["model"]["type"])
-    document = convert.pin_added_tokens(copy.deepcopy(document))
-    merges = document["model"]["merges"]
-    document["model"]["merges"] = [
-        pair.split(" ") if isinstance(pair, str) else list(pair) for pair in merges
-    ]
+    document = convert.listed_merges(convert.pin_added_tokens(copy.deepcopy(document)))
     if not any(f"{role}_token" in config for role in _ROLES):
         special = {token["content"] for token in document["added_tokens"] if token["special"]}
         config |= {f"{role}_token": name for role, name in guess_roles(special).items()}
-    by_id = {index: piece for piece, index in document["model"]["vocab"].items()}
-    by_id |= {token["id"]: token["content"] for token in document["added_tokens"]}
-    pieces = tuple(by_id.get(index, "") for index in range(max(by_id) + 1))
-    return Base(_name(file), "byte-bpe", file, sha256_file(file), None, document, config, pieces)
+    pieces = convert.pieces_by_id(document)
+    return Base(name_of(file), "byte-bpe", file, sha256_file(file), None, document, config, pieces)
 
 
 def score_floor(model: Model) -> float:

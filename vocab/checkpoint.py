@@ -60,13 +60,27 @@ class Checkpoint:
     index: dict[str, Any] | None
 
 
+def model_folder(path: Path) -> Path:
+    """The checkpoint that a path names: itself, or the model of a run of `yanmo train`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    folder = path / "model" if (path / "model" / "config.json").is_file() else path
+    if not (folder / "config.json").is_file():
+        raise UsageError("no checkpoint (no config.json)", where=folder,
+                         fix="Give a Hugging Face model folder.")  # fmt: skip
+    return folder
+
+
 def open_checkpoint(
     folder: Path, *, also: Sequence[str] = (), leave: Sequence[str] = ()
 ) -> Checkpoint:
     """Look into a checkpoint.
 
     Args:
-        folder: ``config.json`` and safetensors weights, in one file or several with an index.
+        folder: ``config.json`` and safetensors weights, in one file or several with an index; or
+            the run of a training, whose model is taken.
         also: further tensors with a row a token, which grow as output projections do.
         leave: tensors that have as many rows by chance and stay as they are.
 
@@ -74,9 +88,7 @@ def open_checkpoint(
         UsageError: there is no checkpoint, or a name in ``also`` or ``leave`` is not in it.
         DataError: a file is torn, or configuration, index and tensors contradict each other.
     """
-    if not (folder / "config.json").is_file():
-        raise UsageError("no checkpoint (no config.json)", where=folder,
-                         fix="Give a Hugging Face model folder.")  # fmt: skip
+    folder = model_folder(folder)
     config = read_json(folder / "config.json")
     index, files = _files(folder)
     tensors: dict[str, Tensor] = {}

@@ -2,16 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from yanmo.files import read_json
 
+from .agreement import fast_of
 from .checks_spm import SPECIAL_NAME
+from .convert import GPT2_PATTERN
 from .findings import Finding, some
 from .llama_cpp import CHECK_TEXT, Recognition, recognise
-from .patient import Patient, fast_encode, holes
-from .reach_bytes import ByteReach
+from .patient import Patient, holes
+from .reach_bytes import COMPLETIONS, ByteReach, text_of, two_part_faults
 
 
 def byte_findings(patient: Patient, reach: ByteReach) -> list[Finding]:
@@ -26,58 +28,39 @@ def id_findings(patient: Patient) -> list[Finding]:
 
 def _reach(patient: Patient, reach: ByteReach) -> Iterator[Finding]:
     surfaces = patient.surfaces()
-
-    def shown(ids: Sequence[int]) -> tuple[Any, ...]:
-        return some({"id": i, "token": repr(surfaces[i])[2:-1]} if not _clean(surfaces[i])
-                    else {"id": i, "token": surfaces[i].decode()} for i in ids)  # fmt: skip
-
-    if reach.no_two_parts:
-        yield Finding(
+    for name, ids, what in (
+        (
             "tokens without two parts",
-            "note",
-            len(reach.no_two_parts),
-            patient.size,
+            two_part_faults(patient, surfaces),
             "Byte-pair encoding of the token by lower ranks does not end in two parts, so no "
             "single merge stands for it; a converter must write all its splits.",
-            shown(reach.no_two_parts),
-        )
-    if reach.whole_words:
-        yield Finding(
+        ),
+        (
             "tokens that live as whole words alone",
-            "note",
-            len(reach.whole_words),
-            patient.size,
+            reach.whole_words,
             "Merges never make them; `ignore_merges` takes a word that is an entry as it is. A "
             "program without that rule never brings them out.",
-            shown(reach.whole_words),
-        )
-    if reach.not_in_text:
-        yield Finding(
+        ),
+        (
             "bytes that no UTF-8 text holds",
-            "note",
-            len(reach.not_in_text),
-            patient.size,
+            reach.not_in_text,
             "They cannot come out, and every byte-level vocabulary has them.",
-            shown(reach.not_in_text),
-        )
-    if reach.not_seen:
-        yield Finding(
+        ),
+        (
             "cut characters that were not seen",
-            "note",
-            len(reach.not_seen),
-            patient.size,
-            "Merges make them from their bytes, but none of up to 4000 characters that hold those "
-            "bytes brought them out.",
-            shown(reach.not_seen),
-        )
+            reach.not_seen,
+            f"Merges make them from their bytes, but none of up to {COMPLETIONS} characters that "
+            "hold those bytes brought them out.",
+        ),
+    ):
+        if ids:
+            examples = some({"id": i, "token": _shown(surfaces[i])} for i in ids)
+            yield Finding(name, "note", len(ids), patient.size, what, examples)
 
 
-def _clean(surface: bytes) -> bool:
-    try:
-        surface.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def _shown(surface: bytes) -> str:
+    text = text_of(surface)
+    return repr(surface)[2:-1] if text is None else text
 
 
 def _merges(patient: Patient) -> Iterator[Finding]:
@@ -98,20 +81,20 @@ def _pattern(document: Mapping[str, Any]) -> str:
         pattern = step.get("pattern", {})
         if "Regex" in pattern:
             return str(pattern["Regex"])
-    from .convert import GPT2_PATTERN
-
     return GPT2_PATTERN if '"use_regex": true' in json.dumps(text) else ""
 
 
 def recognition(patient: Patient) -> Recognition:
-    """Whether llama.cpp's converter knows a byte-level tokenizer, and the line to add if not."""
-    ids = fast_encode(patient.document)([CHECK_TEXT])[0]
-    bos = None
-    template = json.dumps(patient.document.get("post_processor") or {})
-    if '"TemplateProcessing"' in template or patient.ranks is not None:
+    """Whether llama.cpp's converter knows a byte-level tokenizer, and the line to add if not.
+
+    The ids are those of the whole tokenizer, with what its post-processor adds. A rank file has
+    none: of the families that are known, Llama-3 puts its first token before a text.
+    """
+    ids: list[int] = fast_of(patient.document).encode(CHECK_TEXT).ids
+    if patient.ranks is not None:
         named = {token["content"]: token["id"] for token in patient.document["added_tokens"]}
-        bos = next((named[n] for n in ("<|begin_of_text|>", "<s>") if n in named), None)
-    return recognise(ids, bos=bos, pattern=_pattern(patient.document), name=patient.name)
+        ids = [*(named[name] for name in ("<|begin_of_text|>",) if name in named), *ids]
+    return recognise(ids, pattern=_pattern(patient.document), name=patient.name)
 
 
 def _recognition(patient: Patient) -> Iterator[Finding]:

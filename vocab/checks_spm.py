@@ -56,21 +56,21 @@ def _foreign_types(patient: Patient, model: Model) -> Iterator[Finding]:
     start = patient.base_size
     if start is None:
         return
-    kinds: dict[PieceType, list[Any]] = defaultdict(list)
+    kinds: dict[PieceType, list[int]] = defaultdict(list)
     for index, piece in enumerate(model.pieces[start:], start):
         if piece.type is not PieceType.NORMAL:
-            kinds[piece.type].append({"id": index, "piece": piece.text})
-    for kind, items in kinds.items():
+            kinds[piece.type].append(index)
+    for kind, ids in kinds.items():
         bad = kind in (PieceType.BYTE, PieceType.UNKNOWN)
         yield Finding(
             f"added pieces of type {kind.name}",
             "ill" if bad else "note",
-            len(items),
+            len(ids),
             patient.size - start,
             "They were taken over from another model with their type."
             if bad
             else "They are not merged like other pieces.",
-            some(items),
+            _named(model, ids),
             _REPAIR if bad else "",
         )
 
@@ -85,9 +85,13 @@ def _special_names(model: Model) -> Iterator[Finding]:
             None,
             "They are named like special tokens and are text to sentencepiece: never skipped in "
             "decoding, and an id like any other.",
-            some({"id": index, "piece": model.pieces[index].text} for index in wrong),
+            _named(model, wrong),
             f"{_REPAIR} They become CONTROL.",
         )
+
+
+def _named(model: Model, ids: Sequence[int]) -> tuple[Any, ...]:
+    return some({"id": index, "piece": model.pieces[index].text} for index in ids)
 
 
 def misnamed(model: Model) -> list[int]:
@@ -163,7 +167,7 @@ def _alone(model: Model) -> Iterator[Finding]:
             len(ids),
             len(model.pieces),
             "sentencepiece merges the character all the same, tokenizers cannot: they will differ.",
-            some({"id": index, "piece": model.pieces[index].text} for index in ids),
+            _named(model, ids),
             f"{_REPAIR} They become UNUSED.",
         )
 

@@ -8,6 +8,7 @@ from its bytes; tokens that no two parts make (Llama-3 has 678) get all their sp
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -262,6 +263,20 @@ def pin_added_tokens(document: dict[str, Any]) -> dict[str, Any]:
     model = document["model"]
     added = {token["content"]: token["id"] for token in document["added_tokens"]}
     return {**document, "model": {**model, "vocab": {**model["vocab"], **added}}}
+
+
+def listed_merges(document: dict[str, Any]) -> dict[str, Any]:
+    """A byte-pair document with each merge as a list of two; older files write ``"left right"``."""
+    model = document["model"]
+    merges = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model["merges"]]
+    return {**document, "model": {**model, "merges": merges}}
+
+
+def pieces_by_id(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every entry of a document by id, added tokens included; ``""`` where no entry has the id."""
+    by_id = {index: piece for piece, index in document["model"]["vocab"].items()}
+    by_id |= {token["id"]: token["content"] for token in document["added_tokens"]}
+    return tuple(by_id.get(index, "") for index in range(max(by_id) + 1))
 
 
 def vocab_merges_json(vocab_file: Path, merges_file: Path) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """Examine a tokenizer, and repair a merged one: the work behind ``yanmo vocab doctor``."""
 
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from yanmo.files import sha256_file
 
 from . import folder
-from .base import Notes
 from .checks_json import byte_findings, id_findings
 from .checks_spm import spm_findings
 from .checks_text import dead_findings, long_findings, text_findings
@@ -24,6 +24,7 @@ from .reach_spm import Dead, dead_pieces
 from .reach_words import other_dead, wordpiece_dead
 from .repair import Repaired, repair
 from .spm import dump_model
+from .tsv import tsv
 
 RANDOM_TEXTS: Final = 2000
 
@@ -47,12 +48,23 @@ class DoctorOptions:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found: findings worst first, every dead entry, and the tally of the text."""
+    """What was found.
+
+    Attributes:
+        patient: the tokenizer.
+        findings: worst first.
+        dead: every entry that can never be produced.
+        tally: what text showed.
+        libraries: who encoded it, the reference first.
+        not_asked: who could not, and why.
+    """
 
     patient: Patient
     findings: tuple[Finding, ...]
     dead: tuple[Dead, ...]
     tally: Tally
+    libraries: tuple[str, ...]
+    not_asked: Mapping[str, str]
 
     @property
     def healthy(self) -> bool:
@@ -76,7 +88,11 @@ class Examination:
             "findings": [finding.table() for finding in self.findings],
             "dead": [asdict(entry) for entry in self.dead],
             "dead_added": sum(start is not None and d.id >= start for d in self.dead),
-            "text": text_report(self.tally, base=patient.base is not None),
+            "text": {
+                "libraries": list(self.libraries),
+                "not_asked": dict(self.not_asked),
+                **text_report(self.tally, base=patient.base is not None),
+            },
         }
 
 
@@ -111,7 +127,8 @@ def examine(patient: Patient, lines: Iterable[str], options: DoctorOptions) -> E
             *long_findings(patient),
         ]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return Examination(patient, tuple(findings), tuple(dead), tally)
+    asked = tuple(engines.encode)
+    return Examination(patient, tuple(findings), tuple(dead), tally, asked, engines.failed)
 
 
 def _read(
@@ -155,17 +172,14 @@ def find_dead(patient: Patient) -> tuple[list[Dead], ByteReach | None]:
 
 def dead_table(dead: Sequence[Dead]) -> bytes:
     """Dead entries as TSV: id, token, reason, detail."""
-    rows = ["id\ttoken\treason\tdetail"]
-    for entry in dead:
-        cells = (str(entry.id), entry.piece, entry.reason, entry.detail)
-        rows.append("\t".join(cell.replace("\t", "\\t").replace("\n", "\\n") for cell in cells))
-    return ("\n".join(rows) + "\n").encode()
+    rows = ((entry.id, entry.piece, entry.reason, entry.detail) for entry in dead)
+    return tsv(("id", "token", "reason", "detail"), rows)
 
 
 def write_repaired(
     patient: Patient, before: Examination, lines: Iterable[str], out: Path, options: DoctorOptions
 ) -> dict[str, Any]:
-    """Repair, write the folder, examine what was written, and put both reports into it.
+    """Repair, examine what would be written, and write it with both reports.
 
     Args:
         patient: what to repair.
@@ -178,12 +192,14 @@ def write_repaired(
         The report of what was written; ``before`` holds the findings of what was there, ``repair``
         what was done.
     """
+    folder.refuse_foreign(out, [patient.file.parent])
     done = repair(patient, mark_unused=options.mark_unused)
-    notes = Notes(_provenance(patient, options), {})
-    _write(out, patient, done, notes, {})
-    after = examine(reopened(out, patient), lines, options)
+    with tempfile.TemporaryDirectory() as scratch:
+        trial = Path(scratch) / out.resolve().name
+        _write(trial, patient, done, {}, options)
+        after = examine(reopened(trial, patient), lines, options).report()
     report = {
-        **after.report(),
+        **after,
         "before": {k: v for k, v in before.report().items() if k != "dead"},
         "repair": {
             "rescored": done.rescored,
@@ -195,17 +211,14 @@ def write_repaired(
         "warning": "The ids are the same, the cutting of text is not: a model that was trained "
         "with the old file has to be trained on before it is used with this one.",
     }
-    _write(out, patient, done, notes, report)
+    _write(out, patient, done, report, options)
     return report
 
 
 def reopened(out: Path, patient: Patient) -> Patient:
     """A written folder opened with the base of the patient."""
-    from dataclasses import replace
-
-    opened = open_patient(out)
     return replace(
-        opened,
+        open_patient(out),
         base=patient.base,
         base_size=patient.base_size,
         base_from=patient.base_from,
@@ -224,7 +237,7 @@ def _provenance(patient: Patient, options: DoctorOptions) -> dict[str, Any]:
 
 
 def _write(
-    out: Path, patient: Patient, done: Repaired, notes: Notes, report: dict[str, Any]
+    out: Path, patient: Patient, done: Repaired, report: dict[str, Any], options: DoctorOptions
 ) -> None:
     model = done.vocabulary.model
     assert model is not None
@@ -234,7 +247,7 @@ def _write(
         out,
         document=done.vocabulary.document,
         config=folder.tokenizer_config(roles),
-        provenance=notes.provenance,
+        provenance=_provenance(patient, options),
         report=report,
         extra={"tokenizer.model": dump_model(model), "dead.tsv": dead_table(done.dead)},
     )

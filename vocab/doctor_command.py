@@ -1,6 +1,6 @@
 """``yanmo vocab doctor``: what is wrong with a tokenizer, and a repaired one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,13 @@ def doctor_command(
     """Examine MODEL (any tokenizer), and with --out repair it, every id where it was.
 
     Exit code 0: well. 1: ill, that is: ids come out wrong or differ between libraries, or entries
-    that were added can never come out. Warnings and notes do not make it ill. With --out the code
-    speaks of what was written.
+    that were added can never come out. Warnings and notes do not make it ill: entries of the base
+    that can never come out are a waste, and no fault. With --out the code speaks of what was
+    written.
     """
     from .doctor import DoctorOptions, examine, write_repaired
+    from .folder import refuse_foreign
+    from .lines import Lines
     from .patient import open_patient
 
     options = DoctorOptions(
@@ -49,6 +52,8 @@ def doctor_command(
     )
     lines = Lines(flags["text_paths"], flags["lines"])
     patient = open_patient(model, base)
+    if out is not None:
+        refuse_foreign(out, [patient.file.parent])
     found = examine(patient, lines, options)
     report: dict[str, Any] = found.report()
     if out is not None:
@@ -56,32 +61,6 @@ def doctor_command(
     emit(report, as_json=as_json, text=doctor_text(report))
     if not report["healthy"]:
         raise click.exceptions.Exit(1)
-
-
-class Lines:
-    """The lines of some documents; every walk over them reads the files again."""
-
-    def __init__(self, paths: Sequence[Path], count: int) -> None:
-        self.paths, self.count = list(paths), count
-
-    def __iter__(self) -> Iterator[str]:
-        from itertools import islice
-
-        taken = 0
-        for number, path in enumerate(self.paths, 1):
-            share = self.count * number // len(self.paths) - taken if self.count else None
-            for line in islice(whole_lines(path), share):
-                taken += 1
-                yield line
-
-
-def whole_lines(path: Path) -> Iterator[str]:
-    """Every line of a file of documents as it stands, not cut however long it is."""
-    from yanmo.documents import texts
-
-    for batch in texts(path):
-        for text in batch.to_pylist():
-            yield from text.split("\n")
 
 
 def doctor_text(report: dict[str, Any]) -> str:
@@ -133,8 +112,16 @@ def _tables(report: dict[str, Any]) -> Iterator[str]:
         for name, one in text["slices"].items()
     ]
     more = ["base", "lines changed"] if has_base else []
-    title = f"{text['lines']} lines read, {text['compared']} compared between libraries"
+    title = f"{text['lines']} lines read, {text['compared']} compared: {_compared(text)}"
     yield Table(title, ["lines", "number", "tokens/char", *more], rows).text()
+
+
+def _compared(text: dict[str, Any]) -> str:
+    """Which libraries gave ids, and which were not asked."""
+    missing = [name for name, why in text["not_asked"].items() if why == "not installed"]
+    return ", ".join(text["libraries"]) + (
+        f" ({', '.join(missing)} not installed)" if missing else ""
+    )
 
 
 def _base_cells(one: dict[str, Any]) -> list[Any]:

@@ -3,10 +3,8 @@
 One pass over the lines; every line is encoded once by each library and once by the base.
 """
 
-import importlib
 import json
 import tempfile
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from . import agreement
 from .agreement import SPACE, Encode
 from .charsets import HAN_RUN
 from .convert import FAMILIES
-from .patient import Patient, fast_encode
+from .patient import Patient
 from .spm import dump_model
 
 BATCH: Final = 2000
@@ -50,7 +48,7 @@ def engines_of(patient: Patient, *, libraries: bool = True) -> Iterator[Engines]
         found = Engines({"sentencepiece": patient.encode()})
         sidecar = patient.file.with_name("tokenizer.json")
         whole = json.loads(sidecar.read_text("utf-8")) if sidecar.is_file() else patient.document
-        found.encode["tokenizers"] = fast_encode(whole)
+        found.encode["tokenizers"] = agreement.plain_engine(whole)[0]
     else:
         found = Engines({"tokenizers": patient.encode()})
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,7 +66,7 @@ def _auto(folder: Path) -> Encode:
 def _ask(found: Engines, name: str, make: Callable[[], Encode | None]) -> None:
     try:
         encode = make()
-    except (MissingDependency, ImportError):
+    except MissingDependency:
         found.failed[name] = "not installed"
     except Exception as error:  # whatever a library raises about a file it cannot read
         found.failed[name] = f"cannot read it: {str(error).splitlines()[0][:120]}"
@@ -95,19 +93,11 @@ def _folders(patient: Patient, scratch: Path) -> dict[str, Path]:
 
 
 def _tiktoken(patient: Patient) -> Encode:
-    family = FAMILIES[len(patient.ranks or {})]
-    encoding = importlib.import_module("tiktoken").Encoding(
-        family.name,
-        pat_str=family.pattern,
-        mergeable_ranks=dict(patient.ranks or {}),
-        special_tokens=family.special,
-    )
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        normal = [unicodedata.normalize("NFC", t) for t in texts] if family.nfc else texts
-        return [encoding.encode_ordinary(text) for text in normal]
-
-    return encode
+    ranks = patient.ranks or {}
+    family = FAMILIES[len(ranks)]
+    return agreement.tiktoken_engine(
+        ranks, pattern=family.pattern, special=family.special, nfc=family.nfc
+    )[0]
 
 
 @dataclass
@@ -173,7 +163,7 @@ def read_text(patient: Patient, engines: Engines, lines: Iterable[str]) -> Tally
     tally = Tally(different=dict.fromkeys(list(engines.encode)[1:], 0))
     tally.slices = {name: Slice() for name in ("han", "english", "other")}
     special = patient.special()
-    for batch in _batches(lines):
+    for batch in agreement.batches(lines, BATCH):
         ids = {name: encode(batch) for name, encode in engines.encode.items()}
         old = base(batch) if base is not None else None
         for number, line in enumerate(batch):
@@ -189,18 +179,7 @@ def _base_encode(patient: Patient) -> Encode | None:
         return None
     if base.model is not None:
         return agreement.spm_engine(dump_model(base.model))[0]
-    return fast_encode(base.document)
-
-
-def _batches(lines: Iterable[str]) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    return agreement.plain_engine(base.document)[0]
 
 
 def _compare(

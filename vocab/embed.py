@@ -20,10 +20,10 @@ from yanmo.recipe import setting, to_table
 
 from .base import Base, load_base
 from .checkpoint import Checkpoint, open_checkpoint
+from .folder import REPORT, refuse_input
 from .grown_folder import (
     KIND,
     MANIFEST,
-    REPORT,
     TOKEN_IDS,
     copy_rest,
     copy_tokenizer,
@@ -93,8 +93,6 @@ def embed_checkpoint(
         DataError: checkpoint and vocabularies do not belong together, a file is torn, or a check
             failed; nothing is written then.
     """
-    if (checkpoint / "model" / "config.json").is_file():  # a run of `yanmo train`
-        checkpoint = checkpoint / "model"
     refuse_foreign(out, (checkpoint, base_path, grown_path))
     found = open_checkpoint(checkpoint, also=options.also, leave=options.leave)
     base, grown = load_base(base_path), load_base(grown_path)
@@ -141,11 +139,7 @@ def refuse_foreign(out: Path, inputs: tuple[Path, ...]) -> None:
     Raises:
         UsageError: with the fix.
     """
-    target = out.resolve()
-    for path in inputs:
-        source = path.resolve()
-        if target == source or target in source.parents:
-            raise UsageError("--out would replace an input", where=out, fix="Name another folder.")
+    refuse_input(out, inputs)
     if not out.exists():
         return
     note = out / MANIFEST

@@ -1,25 +1,24 @@
 """Write a tokenizer in another format, after showing on text that its ids are the same."""
 
-import importlib
 import json
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from yanmo.errors import DataError, UsageError
+from yanmo.errors import DataError, MissingDependency, UsageError
 from yanmo.files import atomic_folder, read_json, sha256_file, write_json
 
 from . import agreement, folder
-from .agreement import SPACE, Encode
+from .agreement import Encode
 from .load import guess_roles
-from .patient import Patient, fast_encode, open_patient
+from .patient import Patient, open_patient
 from .probes import WRITTEN, random_texts
 from .reach_bytes import byte_reach
 from .spm import Model, dump_model
 from .to_spm import spm_model
-from .to_tiktoken import Ranks, rank_encode, tiktoken_ranks
+from .to_tiktoken import rank_encode, tiktoken_ranks
 
 FORMATS: Final = ("hf", "spm", "tiktoken")
 _ROLES: Final = ("bos", "eos", "pad", "unk")
@@ -56,9 +55,10 @@ def export_tokenizer(
         The report: ``kind``, ``to``, ``size``, ``files``, ``proof``.
 
     Raises:
-        UsageError: the format cannot express the tokenizer.
+        UsageError: the format cannot express the tokenizer, or ``out`` holds something else.
         DataError: a text gets other ids; nothing is written then.
     """
+    folder.refuse_foreign(out, [path])
     patient = open_patient(path)
     made = _make(patient, form)
     texts = _texts(lines, seed)
@@ -78,7 +78,7 @@ def export_tokenizer(
 
 def _make(patient: Patient, form: str) -> Export:
     if form == "hf":
-        return Export({}, {"tokenizers": fast_encode(patient.document)})
+        return Export({}, {"tokenizers": agreement.plain_engine(patient.document)[0]})
     if form == "spm":
         model = patient.model if patient.model is not None else _model(patient)
         data = dump_model(model)
@@ -117,31 +117,13 @@ def _tiktoken(patient: Patient) -> Export:
         )
     ranks = tiktoken_ranks(patient, byte_reach(patient))
     encoders = {"ranks": rank_encode(ranks, patient)}
-    library = _tiktoken_library(ranks)
-    if library is not None:
-        encoders["tiktoken"] = library
+    with suppress(MissingDependency):
+        encoders["tiktoken"] = agreement.tiktoken_engine(
+            ranks.ranks, pattern=ranks.pattern, special=ranks.special, nfc=ranks.nfc
+        )[0]
     settings = json.dumps(ranks.settings(), ensure_ascii=False, indent=2) + "\n"
     files = {"tokenizer.tiktoken": ranks.file(), "tiktoken.json": settings.encode()}
     return Export(files, encoders)
-
-
-def _tiktoken_library(ranks: Ranks) -> Encode | None:
-    try:
-        module = importlib.import_module("tiktoken")
-    except ImportError:
-        return None
-    encoding = module.Encoding(
-        "exported",
-        pat_str=ranks.pattern,
-        mergeable_ranks=dict(ranks.ranks),
-        special_tokens=dict(ranks.special),
-    )
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        normal = [unicodedata.normalize("NFC", t) for t in texts] if ranks.nfc else texts
-        return [encoding.encode_ordinary(text) for text in normal]
-
-    return encode
 
 
 def _texts(lines: Iterable[str], seed: int) -> Iterator[str]:
@@ -164,35 +146,31 @@ def prove(patient: Patient, encoders: Mapping[str, Encode], texts: Iterable[str]
     Raises:
         DataError: one differs; it is shown.
     """
-    own, special = patient.encode(), patient.special()
-    with_special = with_space = compared = 0
-    for batch in agreement.batches(texts, 2000):
-        plain = []
-        for text in batch:
-            if any(token in text for token in special):
-                with_special += 1
-            elif patient.kind.startswith("spm") and SPACE in text:
-                with_space += 1
-            else:
-                plain.append(text)
-        compared += len(plain)
-        wanted = own(plain)
-        for name, encode in encoders.items():
-            for text, ids, other in zip(plain, wanted, encode(plain), strict=True):
-                if ids != other:
-                    raise DataError(
-                        f"{name} gives other ids on what would be written",
-                        where=patient.file,
-                        value={"text": text, "original": ids[:40], name: other[:40]},
-                        fix="Nothing is written. `yanmo vocab doctor` says why, and repairs "
-                        "equal scores.",
-                    )
+    sides = {"original": patient.encode(), **encoders}
+    found = agreement.agreement(
+        {name: (encode, _no_text) for name, encode in sides.items()},
+        texts,
+        special=patient.special(),
+        spaces_lost=patient.kind.startswith("spm"),
+        round_trip=False,
+    )
+    if found["example"] is not None:
+        raise DataError(
+            f"{found['different']} texts get other ids from what would be written",
+            where=patient.file,
+            value=found["example"],
+            fix="Nothing is written. `yanmo vocab doctor` says why, and repairs equal scores.",
+        )
     return {
-        "compared": compared,
-        "with_special_token": with_special,
-        "with_u2581": with_space,
+        "compared": found["equal"],
+        "with_special_token": found["with_special_token"],
+        "with_u2581": found["with_u2581"],
         "libraries": sorted(encoders),
     }
+
+
+def _no_text(ids: list[int]) -> str:
+    raise NotImplementedError  # ids alone are compared
 
 
 def _write_hf(

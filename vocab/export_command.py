@@ -7,8 +7,6 @@ import click
 
 from yanmo.options import emit, json_option, out_option, seed_option, verbosity_options
 
-from .doctor_command import Lines
-
 FILE = click.Path(path_type=Path)
 
 
@@ -31,6 +29,7 @@ def export_command(model: Path, form: str, out: Path, as_json: bool, **flags: An
     text before it is written.
     """
     from .export import export_tokenizer
+    from .lines import Lines
 
     text = Lines(flags["text_paths"], flags["lines"])
     report = export_tokenizer(model, out, form, lines=text, seed=flags["seed"] or 0)

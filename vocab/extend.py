@@ -104,6 +104,7 @@ def extend_tokenizer(
         UsageError: the text does not support so many entries (and ``shrink`` is off).
         DataError: there is no Han text, or the verification failed; nothing is written then.
     """
+    folder.refuse_foreign(out, (base_path, *inputs))
     base = load_base(base_path)
     choice, occasions = choose(base, count_inputs(inputs, options), options)
     if len(choice.tokens) < options.add and not options.shrink:

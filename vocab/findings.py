@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any, Final
 
 LEVELS: Final = ("ill", "warning", "note")
@@ -38,7 +39,7 @@ class Finding:
 
 def some(items: Iterable[Any]) -> tuple[Any, ...]:
     """The first few of something, for examples."""
-    return tuple(item for _, item in zip(range(EXAMPLES), items, strict=False))
+    return tuple(islice(items, EXAMPLES))
 
 
 def is_ill(findings: Iterable[Finding]) -> bool:

@@ -6,13 +6,53 @@ the normalizer of ``tokenizer.json`` and loses a leading space.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from yanmo.files import atomic_folder, sha256_file, write_json
+from yanmo.errors import UsageError
+from yanmo.files import atomic_folder, read_json, sha256_file, write_json
 from yanmo.manifest import versions
 
 PROVENANCE = "yanmo.json"
 REPORT = "report.json"
+
+
+TOKENIZER_FILES: Final = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
+    PROVENANCE,
+)  # fmt: skip
+"""What a tokenizer folder may hold, for whoever takes a tokenizer along."""
+
+
+def refuse_input(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace an input by the result.
+
+    Raises:
+        UsageError: ``out`` is one of the inputs, or a folder around it.
+    """
+    target = out.resolve()
+    for path in inputs:
+        source = path.resolve()
+        if target == source or target in source.parents:
+            raise UsageError("--out would replace an input", where=out, fix="Name another folder.")
+
+
+def refuse_foreign(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace an input, or a folder that holds more than a tokenizer that we wrote.
+
+    Raises:
+        UsageError: with the first names that are not ours.
+    """
+    refuse_input(out, inputs)
+    if not out.exists():
+        return
+    note = out / PROVENANCE
+    known = read_json(note).get("files", {}) if note.is_file() else {}
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else [out.name]
+    foreign = [name for name in names if name not in {*known, PROVENANCE, REPORT}]
+    if foreign:
+        raise UsageError("--out holds other files", where=out, value=foreign[:5],
+                         fix="Give a new folder.")  # fmt: skip
 
 
 def tokenizer_config(

@@ -10,25 +10,27 @@ done again, and what is written appears whole or not at all.
 """
 
 # ruff: noqa: RUF009 (frozen dataclasses are fine as defaults)
+import filecmp
 import json
 import shlex
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from yanmo import recipe as recipes
 from yanmo.errors import RecipeError, UsageError
-from yanmo.files import atomic_folder, atomic_write, exclusive, write_json
+from yanmo.files import atomic_folder, atomic_write, exclusive, link_or_copy, write_json
 from yanmo.progress import track
 from yanmo.recipe import setting, to_table
-from yanmo.tasks import Done, Identities, Input, Task, prune, run
+from yanmo.tasks import Done, Identities, Task, prune, run
 
+from .checkpoint import model_folder
 from .embed import EmbedOptions
 from .extend import ExtendOptions
-from .grow_steps import STEPS, corpus_files
-from .load import find_tokenizer_file
+from .grow_inputs import Source, absolute, documents, identified, single, tokenizer
+from .grow_steps import LISTS, STEPS
+from .grown_folder import read_files
 
 CACHE: Final = ".cache"
 SUMMARY: Final = "summary.json"
@@ -54,6 +56,9 @@ class GrowRecipe:
     def __post_init__(self) -> None:
         if not self.corpus:
             raise RecipeError("no corpus to learn from", value="corpus")
+        if self.embed.remap is not None:
+            raise RecipeError("ids do not move when a vocabulary grows", where="embed.remap",
+                              value=self.embed.remap, fix="Leave it out.")  # fmt: skip
 
 
 def grow_model(recipe: GrowRecipe, out: Path, *, quiet: bool = False) -> dict[str, Any]:
@@ -81,7 +86,7 @@ def grow_model(recipe: GrowRecipe, out: Path, *, quiet: bool = False) -> dict[st
             for name in STEPS:
                 progress.note(name)
                 task = make_task(name, recipe, done, identities)
-                done[name] = run([task], cache=out / CACHE)[0]
+                done[name] = run_step(task, out / CACHE, identities)
                 identities.save()
                 progress.advance(1)
         # A result that was read from the cache has its keys in order; a fresh one gets it here.
@@ -117,75 +122,64 @@ def refuse_foreign(out: Path) -> None:
 
 def make_task(name: str, recipe: GrowRecipe, done: dict[str, Done], identities: Identities) -> Task:
     """A step with all that its result depends on: contents of files, options, earlier steps."""
-    checkpoint = Path(recipe.checkpoint)
-    if (checkpoint / "model" / "config.json").is_file():  # a run of `yanmo train`
-        checkpoint = checkpoint / "model"
-    base = Path(recipe.base or checkpoint)
-    texts = recipe.heldout or recipe.corpus
-    column = recipe.extend.column
-    parameters: dict[str, dict[str, Any]] = {
-        "extend": {"corpus": _paths(recipe.corpus), "options": to_table(recipe.extend)},
-        "verify": {"texts": _paths(texts), "lines": recipe.verify_lines, "column": column,
-                   "seed": recipe.extend.seed, "heldout": bool(recipe.heldout)},
-        "measure": {"texts": _paths(texts), "characters": recipe.measure_chars, "column": column,
-                    "heldout": bool(recipe.heldout)},
-        "embed": {"checkpoint": str(checkpoint.resolve()), "options": to_table(recipe.embed)},
-    }  # fmt: skip
-    files = [*tokenizer_files(base)]
-    files += {"extend": corpus_files(recipe.corpus), "embed": checkpoint_files(checkpoint)}.get(
-        name, corpus_files(texts)
-    )
-    inputs = identities.identify(files)
-    mine = {"base": str(base.resolve()), **parameters[name]}
-    if name != "extend":
-        grown = done["extend"]
-        # Last, so that a step finds the folder behind them whatever the place of the cache.
-        inputs += [Input(grown.folder / f, sha) for f, sha in sorted(grown.files.items())]
+    checkpoint = model_folder(absolute(recipe.checkpoint))
+    sources = {"base": [tokenizer(recipe.base or checkpoint)]}
+    parameters: dict[str, Any] = {}
+    if name == "extend":
+        options = to_table(recipe.extend)
+        lists = {key: path for key in LISTS if (path := getattr(recipe.extend, key)) is not None}
+        sources |= {key: [single(path)] for key, path in lists.items()}
+        sources["corpus"] = [documents(path) for path in recipe.corpus]
+        parameters["options"] = {key: options[key] for key in options if key not in LISTS}
+    else:
+        sources["grown"] = [tokenizer_folder(done["extend"].folder / "tokenizer")]
+    if name in ("verify", "measure"):
+        sources["texts"] = [documents(path) for path in recipe.heldout or recipe.corpus]
+        parameters |= {"column": recipe.extend.column, "heldout": bool(recipe.heldout)}
+    if name == "verify":
+        parameters |= {"lines": recipe.verify_lines, "seed": recipe.extend.seed}
+    if name == "measure":
+        parameters["characters"] = recipe.measure_chars
+    if name == "embed":
+        sources["checkpoint"] = [Source(checkpoint, tuple(read_files(checkpoint)), "")]
+        parameters["options"] = to_table(recipe.embed)
+    inputs, given = identified(sources, identities)
     module = "embed_step" if name == "embed" else "grow_steps"
-    return Task(name, f"yanmo.vocab.{module}:{name}_step", tuple(inputs), mine)
+    return Task(name, f"yanmo.vocab.{module}:{name}_step", inputs, {"given": given, **parameters})
 
 
-def _paths(paths: Sequence[str]) -> list[str]:
-    return [str(Path(path).resolve()) for path in paths]
+def tokenizer_folder(folder: Path) -> Source:
+    """A tokenizer that a step wrote, with all its files."""
+    return Source(folder, tuple(sorted(folder.iterdir())), "")
 
 
-def tokenizer_files(base: Path) -> list[Path]:
-    """What decides the ids of a tokenizer.
-
-    Raises:
-        UsageError: there is no tokenizer.
-    """
-    file = find_tokenizer_file(base)
-    names = ("tokenizer.json", "tokenizer.model", "merges.txt", "tokenizer_config.json",
-             "special_tokens_map.json")  # fmt: skip
-    beside = (file.with_name(name) for name in names)
-    return [file, *(path for path in beside if path.is_file() and path != file)]
-
-
-def checkpoint_files(folder: Path) -> list[Path]:
-    """Configuration and weights.
-
-    Raises:
-        UsageError: there is no checkpoint.
-    """
-    if not (folder / "config.json").is_file():
-        raise UsageError("no checkpoint (no config.json)", where=folder,
-                         fix="Give a Hugging Face model folder.")  # fmt: skip
-    return [p for p in sorted(folder.iterdir()) if p.suffix in (".json", ".safetensors")]
+def run_step(task: Task, cache: Path, identities: Identities) -> Done:
+    """The result of a task; if somebody wrote into its files since, it is made anew."""
+    done = run([task], cache=cache)[0]
+    if done.cached:
+        now = identities.identify(done.folder / name for name in done.files)
+        if [file.identity for file in now] != list(done.files.values()):
+            shutil.rmtree(done.folder)
+            done = run([task], cache=cache)[0]
+    return done
 
 
 def publish(source: Path, target: Path) -> None:
-    """Put a folder of the cache under its name, by links where the file system has them."""
-    wanted = {path.name: path.stat() for path in source.iterdir()}
-    if target.is_dir() and {p.name for p in target.iterdir()} == set(wanted):
-        have = {path.name: path.stat() for path in target.iterdir()}
-        if all(have[name].st_ino == stat.st_ino for name, stat in wanted.items()):
+    """Put a folder of the cache under its name.
+
+    Weights are links where the file system has them, the rest are copies: people edit
+    configurations in place.
+    """
+    names = {path.name for path in source.iterdir()}
+    if target.is_dir() and {path.name for path in target.iterdir()} == names:
+        pairs = ((source / name, target / name) for name in sorted(names))
+        if all(a.samefile(b) or filecmp.cmp(a, b, shallow=False) for a, b in pairs):
             return
     with atomic_folder(target) as folder:
         for path in sorted(source.iterdir()):
-            try:
-                (folder / path.name).hardlink_to(path)
-            except OSError:
+            if path.suffix == ".safetensors":
+                link_or_copy(path, folder / path.name)
+            else:
                 shutil.copyfile(path, folder / path.name)
 
 

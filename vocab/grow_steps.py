@@ -1,6 +1,6 @@
 """The steps of `yanmo vocab grow` on text; each is a task function (see ``yanmo.tasks``)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,24 +15,23 @@ from yanmo.stats import bootstrap_ratio
 from .base import load_base
 from .corpus import batches
 from .extend import ExtendOptions, extend_tokenizer
+from .grow_inputs import paths
 from .lines import first_lines
 from .load import Tokenizer, load_tokenizer
 from .verify import require, verify
 
+LISTS: Final = ("blocklist", "dictionary", "background")
+"""Options of `extend` that name a file: its content decides, not its place."""
 STEPS: Final = ("extend", "verify", "measure", "embed")
 _ROUNDS: Final = 2000
 
 
-def corpus_files(paths: Iterable[str]) -> list[Path]:
-    """The files behind some inputs."""
-    return [part for path in paths for part in part_paths(path)]
-
-
 def extend_step(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Learn the entries; writes ``tokenizer``."""
-    options = from_table(ExtendOptions, parameters["options"], where="[extend]")
-    corpus = [Path(path) for path in parameters["corpus"]]
-    return extend_tokenizer(Path(parameters["base"]), corpus, out / "tokenizer", options)
+    given = paths(inputs, parameters["given"])
+    lists: dict[str, Any] = {n: str(given[n][0]) for n in LISTS if n in given}
+    options = from_table(ExtendOptions, {**parameters["options"], **lists}, where="[extend]")
+    return extend_tokenizer(given["base"][0], given["corpus"], out / "tokenizer", options)
 
 
 def verify_step(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -41,11 +40,11 @@ def verify_step(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
     Raises:
         DataError: a check is broken.
     """
-    grown = inputs[-1].parent
-    texts = [Path(path) for path in parameters["texts"]]
-    lines = first_lines(texts, parameters["lines"], column=parameters["column"])
+    given = paths(inputs, parameters["given"])
+    base, grown = given["base"][0], given["grown"][0]
+    lines = first_lines(given["texts"], parameters["lines"], column=parameters["column"])
     report = verify(
-        load_base(parameters["base"]), load_base(grown), texts=lines, folder=grown,
+        load_base(base), load_base(grown), texts=lines, folder=grown,
         seed=parameters["seed"] + 1,  # other random texts than those of the first proof
     )  # fmt: skip
     require(report, grown)
@@ -55,21 +54,22 @@ def verify_step(inputs: list[Path], parameters: dict[str, Any], out: Path) -> di
 
 def measure_step(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Count tokens a character of every source, before and after; writes ``sizes.json``."""
-    pair = (load_tokenizer(parameters["base"]), load_tokenizer(inputs[-1].parent))
+    given = paths(inputs, parameters["given"])
+    pair = (load_tokenizer(given["base"][0]), load_tokenizer(given["grown"][0]))
     found = measure_sources(
-        parameters["texts"], pair, column=parameters["column"], most=parameters["characters"]
+        given["texts"], pair, column=parameters["column"], most=parameters["characters"]
     )
     write_json(out / "sizes.json", found)
     return {"sources": found, "heldout": parameters["heldout"]}
 
 
 def measure_sources(
-    paths: Sequence[str], pair: tuple[Tokenizer, Tokenizer], *, column: str, most: int
+    texts: Sequence[Path], pair: tuple[Tokenizer, Tokenizer], *, column: str, most: int
 ) -> list[dict[str, Any]]:
     """Tokens a character before and after, by source.
 
     Args:
-        paths: documents.
+        texts: documents.
         pair: the tokenizer before and after.
         column: column or field of the text.
         most: characters of a source to look at, from its start.
@@ -84,16 +84,21 @@ def measure_sources(
     """
     counts: dict[str, list[tuple[int, int, int]]] = {}
     taken: dict[str, int] = {}
-    for path in paths:
-        for source, text in _with_source(Path(path), column):
-            if not text or taken.get(source, 0) >= most:
+    for path in texts:
+        several = _has_sources(path)
+        for source, text in _with_source(path, column):
+            if taken.get(source, 0) >= most:
+                if several:
+                    continue
+                break
+            if not text:
                 continue
             text = text[: most - taken.get(source, 0)]
             taken[source] = taken.get(source, 0) + len(text)
             before, after = (len(tokenizer.encode(text)) for tokenizer in pair)
             counts.setdefault(source, []).append((len(text), before, after))
     if not counts:
-        raise DataError("no text to measure on", where=", ".join(paths))
+        raise DataError("no text to measure on", where=", ".join(map(str, texts)))
     return [_measured(source, rows) for source, rows in sorted(counts.items())]
 
 
@@ -111,6 +116,15 @@ def _measured(source: str, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
         "high": interval.high if interval else None,
         "saved": float(1 - after.sum() / before.sum()) if before.sum() else 0.0,
     }
+
+
+def _has_sources(path: Path) -> bool:
+    """Whether documents name their source, so that others may follow in the same input."""
+    if not path.is_dir() and not path.name.endswith(".parquet"):
+        return False
+    import pyarrow.parquet as pq
+
+    return any("source" in pq.read_schema(part).names for part in part_paths(path))
 
 
 def _with_source(path: Path, column: str) -> Iterator[tuple[str, str]]:

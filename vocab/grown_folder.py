@@ -10,19 +10,13 @@ from yanmo.files import read_json, sha256_file, sha256_json, write_json
 
 from .base import Base, Notes, write_grown
 from .checkpoint import INDEX, Checkpoint, vocabulary_config
-from .folder import PROVENANCE
+from .folder import PROVENANCE, REPORT, TOKENIZER_FILES
 from .subtokens import Plan
 
 MANIFEST: Final = "manifest.json"
 KIND: Final = "grown checkpoint"
-REPORT: Final = "report.json"
 GENERATION: Final = "generation_config.json"
 TOKEN_IDS: Final = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
-TOKENIZER_FILES: Final = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
-    PROVENANCE,
-)  # fmt: skip
 _WEIGHT_SUFFIXES: Final = (".safetensors", ".bin", ".pt", ".pth", ".gguf", ".onnx", ".h5")
 
 
@@ -37,8 +31,8 @@ def write_config(found: Checkpoint, plan: Plan, rows: int, folder: Path, *, move
         tables[GENERATION] = read_json(generation)
     place = {int(old): new for new, old in enumerate(plan.origin.tolist()) if old >= 0}
     for name, table in tables.items():
-        for key in TOKEN_IDS if moved else ():
-            table[key] = _moved(table.get(key), place, found.folder / name)
+        for key in (key for key in TOKEN_IDS if moved and key in table):
+            table[key] = _moved(table[key], place, found.folder / name)
         write_json(folder / name, table)
     if found.index is not None:
         _write_index(found, rows, folder)
@@ -71,14 +65,24 @@ def _write_index(found: Checkpoint, rows: int, folder: Path) -> None:
     write_json(folder / INDEX, {**index, "metadata": metadata})
 
 
+def read_files(checkpoint: Path) -> list[Path]:
+    """The files of a checkpoint that growing reads or takes along."""
+    others = [suffix for suffix in _WEIGHT_SUFFIXES if suffix != ".safetensors"]
+    return [
+        path
+        for path in sorted(checkpoint.iterdir())
+        if path.is_file() and path.name[0] != "." and path.suffix not in others
+    ]
+
+
 def copy_rest(checkpoint: Path, folder: Path) -> list[str]:
     """Licence, model card and the like: all that is neither weights, tokenizer nor our own."""
     skip = {*TOKENIZER_FILES, INDEX, MANIFEST, REPORT, "report.html", "config.json",
             GENERATION}  # fmt: skip
     copied = []
-    for path in sorted(checkpoint.iterdir()):
+    for path in read_files(checkpoint):
         weights = path.suffix in _WEIGHT_SUFFIXES or path.name.endswith(".index.json")
-        if path.is_file() and path.name not in skip and not weights and path.name[0] != ".":
+        if path.name not in skip and not weights:
             shutil.copyfile(path, folder / path.name)
             copied.append(path.name)
     return copied

@@ -95,7 +95,7 @@ def _write_grown(
     heavier = growth.heavier
     if heavier == "auto":
         # What follows a word depends on its end, what leads to it on its start. A tied matrix is
-        # both; the start was better (docs/embed.md).
+        # both; the start was better right after growth, on one model (docs/embed.md).
         own = found.grown[tensor.name] == "embedding" and not found.tied
         heavier = "last" if own else "first"
     method = replace(growth.method, heavier=heavier)

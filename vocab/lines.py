@@ -6,12 +6,12 @@ line ends, long ones are cut after a sentence, and whatever cannot be used is co
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
-from yanmo.errors import LedgerError
+from yanmo.errors import DataError, LedgerError
 
 # 1000 characters are at most 4000 bytes of UTF-8.
 MAX_LINE_CHARS = 1000
@@ -151,3 +151,38 @@ def first_lines(inputs: Iterable[Path], count: int, *, column: str = "text") -> 
         lines = read_lines([path], Ledger(), column=column)
         found += islice(lines, count * number // len(paths) - len(found))
     return found
+
+
+class Lines:
+    """Lines of some documents as they stand; every walk over them reads the files again.
+
+    Args:
+        paths: run folders, Parquet, JSONL or text files (see ``yanmo.documents.texts``).
+        count: most lines to take, an equal share of each; 0: all.
+
+    Raises:
+        DataError: on the way, when the documents hold no line.
+    """
+
+    def __init__(self, paths: Sequence[Path], count: int) -> None:
+        self.paths, self.count = list(paths), count
+
+    def __iter__(self) -> Iterator[str]:
+        taken = 0
+        for number, path in enumerate(self.paths, 1):
+            share = self.count * number // len(self.paths) - taken if self.count else None
+            for line in islice(whole_lines(path), share):
+                taken += 1
+                yield line
+        if self.paths and not taken:
+            raise DataError("there is no text", where=", ".join(map(str, self.paths)),
+                            fix="Give documents that hold some, or none at all.")  # fmt: skip
+
+
+def whole_lines(path: Path) -> Iterator[str]:
+    """Every line of a file of documents as it stands, not cut however long it is."""
+    from yanmo.documents import texts
+
+    for batch in texts(path):
+        for text in batch.to_pylist():
+            yield from text.split("\n")

@@ -10,7 +10,7 @@ Source: ggml-org/llama.cpp, convert_hf_to_gguf.py, get_vocab_base_pre (text and 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from .convert import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, QWEN_PATTERN
 
@@ -49,7 +49,7 @@ class Recognition:
     """Whether llama.cpp knows a tokenizer.
 
     Attributes:
-        chkhsh: the hash, of the ids as the folder's post-processor makes them.
+        chkhsh: the hash.
         known_as: name of the pre-tokenizer, ``None`` if the hash is not in :data:`KNOWN`.
         line: the lines to add to ``get_vocab_base_pre``; empty if it is known.
     """
@@ -64,16 +64,15 @@ def hash_of_ids(ids: Sequence[int]) -> str:
     return hashlib.sha256(str([int(i) for i in ids]).encode()).hexdigest()
 
 
-def recognise(ids: Sequence[int], *, bos: int | None, pattern: str, name: str) -> Recognition:
+def recognise(ids: Sequence[int], *, pattern: str, name: str) -> Recognition:
     """Say under which name llama.cpp would take a byte-level tokenizer.
 
     Args:
-        ids: ids of :data:`CHECK_TEXT` with nothing added.
-        bos: id that the folder's tokenizer puts before a text, ``None`` if none.
+        ids: ids of :data:`CHECK_TEXT`, with what the tokenizer puts around a text.
         pattern: regular expression that cuts words, to guess the name from.
         name: what to call the model in the line to add.
     """
-    chkhsh = hash_of_ids([bos, *ids] if bos is not None else ids)
+    chkhsh = hash_of_ids(ids)
     known = KNOWN.get(chkhsh)
     if known is not None:
         return Recognition(chkhsh, known, "")
@@ -82,7 +81,7 @@ def recognise(ids: Sequence[int], *, bos: int | None, pattern: str, name: str) -
     return Recognition(chkhsh, None, line)
 
 
-_NAMES: Final[dict[str, Any]] = {
+_NAMES: Final = {
     GPT2_PATTERN: "gpt-2",
     CL100K_PATTERN: "llama-bpe",
     QWEN_PATTERN: "qwen2",

@@ -69,6 +69,7 @@ def merge_tokenizers(
     Raises:
         DataError: ``ranked`` failed its verification; nothing is written then.
     """
+    folder.refuse_foreign(out, (base_path, new_path))
     base = load_base(base_path)
     pieces = read_pieces(new_path)
     zero = options.scores == "zero"

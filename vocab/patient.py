@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +13,15 @@ from yanmo.files import read_json
 
 from . import agreement, convert
 from .agreement import Encode
-from .base import Base, load_base, take_added
+from .base import Base, load_base, name_of, take_added
 from .cut import cut
-from .load import FastEngine, find_tokenizer_file, load_tokenizer, sniff_format
+from .load import find_tokenizer_file, load_tokenizer, sniff_format
 from .spm import Model, Piece, PieceType, dump_model, parse_model, type_of
 from .spm_json import SPACE, spm_document
 from .spm_specs import bare, claimed_size
 from .surfaces import surfaces
 
 _CAN_COME_OUT = (PieceType.NORMAL, PieceType.USER_DEFINED)
-# A name in brackets is a special token wherever it stands: <pad>, <|end|>, [MASK].
-SPECIAL_NAME = re.compile(r"<\|?[A-Za-z][\w./ :-]*\|?>|\[[A-Z]{2,}\d*\]|\[unused\d+\]")
 
 
 @dataclass(frozen=True)
@@ -74,13 +71,13 @@ class Patient:
         """By the library that owns the format, as it stands."""
         if self.model is not None:
             return agreement.spm_engine(dump_model(self.model))[0]
-        return fast_encode(self.document)
+        return agreement.plain_engine(self.document)[0]
 
     def bare_encode(self) -> Encode:
         """As :meth:`encode`, but nothing is put before the text or taken off its ends."""
         if self.model is not None:
             return agreement.spm_engine(dump_model(bare(self.model)))[0]
-        return fast_encode(without_prefix(self.document))
+        return agreement.plain_engine(without_prefix(self.document))[0]
 
     def probe_ids(self) -> list[int]:
         """The ids that should be able to come out of text."""
@@ -97,19 +94,6 @@ class Patient:
             if not (bytes_are_names and byte.match(self.pieces[i]))
             and not (self.kind == "wordpiece" and reserved.match(self.pieces[i]))
         ]
-
-
-def fast_encode(document: Mapping[str, Any]) -> Encode:
-    """`tokenizers` on a document, special tokens in text taken as text."""
-    import tokenizers
-
-    fast = tokenizers.Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
-    engine = FastEngine(fast).fast
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in engine.encode_batch_fast(texts, add_special_tokens=False)]
-
-    return encode
 
 
 def without_prefix(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,11 +132,6 @@ def open_patient(path: str | Path, base: str | Path | None = None) -> Patient:
     return _with_base(patient, Path(base) if base is not None else None)
 
 
-def _name(file: Path) -> str:
-    generic = file.name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-    return file.resolve().parent.name if generic else file.stem
-
-
 def _spm_patient(file: Path) -> Patient:
     model, renamed = rename_duplicates(parse_model(file.read_bytes()))
     sidecar = file.with_name("tokenizer.json")
@@ -163,7 +142,7 @@ def _spm_patient(file: Path) -> Patient:
         raise UsageError("only BPE and unigram models can be examined", where=file, value=kind)
     texts = tuple(piece.text for piece in model.pieces)
     document = spm_document(model)
-    return Patient(_name(file), kind, file, texts, document, model, None, renamed)
+    return Patient(name_of(file), kind, file, texts, document, model, None, renamed)
 
 
 def rename_duplicates(model: Model) -> tuple[Model, tuple[tuple[int, str], ...]]:
@@ -190,8 +169,8 @@ def _other_patient(file: Path, form: str) -> Patient:
         loaded = load_tokenizer(file)
         pieces = tuple(loaded.id_to_piece(i) or "" for i in range(loaded.vocab_size))
         if document["model"].get("type", "BPE") == "BPE":
-            document = _with_listed_merges(convert.pin_added_tokens(document))
-        return Patient(_name(file), loaded.kind, file, pieces, document)
+            document = convert.listed_merges(convert.pin_added_tokens(document))
+        return Patient(name_of(file), loaded.kind, file, pieces, document)
     if form == "tiktoken":
         ranks, document = convert.read_ranks(file), convert.tiktoken_json(file)
     elif form == "vocab-merges":
@@ -200,16 +179,8 @@ def _other_patient(file: Path, form: str) -> Patient:
         config = file.with_name("tokenizer_config.json")
         document = convert.wordpiece_json(file, read_json(config) if config.is_file() else {})
     kind = "wordpiece" if form == "wordpiece" else "byte-bpe"
-    by_id = {index: piece for piece, index in document["model"]["vocab"].items()}
-    by_id |= {token["id"]: token["content"] for token in document["added_tokens"]}
-    pieces = tuple(by_id.get(index, "") for index in range(max(by_id) + 1))
-    return Patient(_name(file), kind, file, pieces, document, ranks=ranks)
-
-
-def _with_listed_merges(document: dict[str, Any]) -> dict[str, Any]:
-    model = document["model"]
-    merges = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in model["merges"]]
-    return {**document, "model": {**model, "merges": merges}}
+    pieces = convert.pieces_by_id(document)
+    return Patient(name_of(file), kind, file, pieces, document, ranks=ranks)
 
 
 def _with_base(patient: Patient, path: Path | None) -> Patient:
@@ -275,9 +246,3 @@ def holes(pieces: Sequence[str]) -> list[int]:
 def spelled_space(text: str) -> str:
     """A piece's text with SentencePiece's space as a space."""
     return text.replace(SPACE, " ")
-
-
-def tied_scores(model: Model) -> Counter[float]:
-    """Scores that several normal pieces share, and how many pieces."""
-    counts = Counter(piece.score for piece in model.pieces if piece.type is PieceType.NORMAL)
-    return Counter({score: count for score, count in counts.items() if count > 1})

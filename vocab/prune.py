@@ -9,6 +9,7 @@ text (its occurrences then count for its parents), or, without a text, what was 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ import numpy.typing as npt
 from yanmo.errors import DataError, UsageError
 
 from . import folder
+from .agreement import batches
 from .base import Base, Notes, load_base, write_grown
 from .cut import restrict
 from .derive import Deriver
 from .doctor import find_dead
 from .patient import Patient, as_base, open_patient
 from .reach_spm import MERGEABLE, Dead, dead_pieces, merges_in
+from .remap import remap_table, rows_table
 from .spm import Model
 from .verify import verify
 
@@ -69,9 +72,11 @@ def prune_tokenizer(
         ``removed``.
 
     Raises:
-        UsageError: nobody knows the base, or nothing says what to take out.
+        UsageError: nobody knows the base, nothing says what to take out, or ``out`` holds
+            something else.
         DataError: an entry that stays would be lost; nothing is written then.
     """
+    folder.refuse_foreign(out, [path, *([base] if base is not None else [])])
     patient = open_patient(path, base)
     size = _base_size(patient, options)
     counts, read = _count(patient, lines)
@@ -90,7 +95,11 @@ def prune_tokenizer(
         "lines_counted": read,
         "removed_examples": [patient.pieces[i] for i in gone[:20]],
     }
-    return _write(path, out, (patient, pruned), Removed(gone, kept, counts), report, options)
+    tables = {
+        "remap.tsv": remap_table(patient.pieces, kept, counts.tolist()),
+        "rows.tsv": rows_table(kept),
+    }
+    return _write(out, (patient, pruned), Notes({}, report, tables), options)
 
 
 def _base_size(patient: Patient, options: PruneOptions) -> int:
@@ -122,19 +131,11 @@ def _base_size(patient: Patient, options: PruneOptions) -> int:
 def _count(patient: Patient, lines: Iterable[str]) -> tuple[Counts, int]:
     """How often each id occurs in the lines, and how many lines there are."""
     counts = np.zeros(patient.size, np.int64)
-    encode, batch, read = patient.encode(), [], 0
-
-    def add(texts: list[str]) -> None:
-        ids = [index for found in encode(texts) for index in found]
-        counts[:] += np.bincount(np.asarray(ids, np.int64), minlength=patient.size)
-
-    for line in lines:
-        batch.append(line)
-        read += 1
-        if len(batch) == 2000:
-            add(batch)
-            batch = []
-    add(batch)
+    encode, read = patient.encode(), 0
+    for batch in batches(lines, 2000):
+        ids = np.fromiter(chain.from_iterable(encode(batch)), np.int64)
+        counts += np.bincount(ids, minlength=patient.size)
+        read += len(batch)
     return counts, read
 
 
@@ -260,23 +261,10 @@ def _require_alive(
         )
 
 
-@dataclass(frozen=True)
-class Removed:
-    """What went, in order; the old id of every new one; and the counts by old id."""
-
-    gone: Sequence[int]
-    kept: Sequence[int]
-    counts: Counts
-
-
 def _write(
-    path: Path,
-    out: Path,
-    pair: tuple[Patient, Base],
-    removed: Removed,
-    report: dict[str, Any],
-    options: PruneOptions,
+    out: Path, pair: tuple[Patient, Base], notes: Notes, options: PruneOptions
 ) -> dict[str, Any]:
+    """Verify against the base, then write; the report gets ``verification``."""
     patient, pruned = pair
     base = patient.base
     assert base is not None
@@ -286,32 +274,12 @@ def _write(
         first = broken[0]
         what = f"verification failed: {first['name']}"
         raise DataError(what, where=out, value=first["counterexample"])
-    report = {**report, "verification": found}
+    report = {**notes.report, "verification": found}
     provenance = {
         "made_by": "vocab prune",
         "options": {k: v for k, v in vars(options).items() if v is not None},
         "inputs": folder.input_identities([patient.file]),
         "whole": {"name": patient.name, "size": patient.size},
     }
-    tables = {
-        "remap.tsv": remap_table(patient, removed),
-        "rows.tsv": rows_table(removed.kept),
-    }
-    write_grown(out, base, pruned, Notes(provenance, report, tables))
+    write_grown(out, base, pruned, Notes(provenance, report, notes.extra))
     return report
-
-
-def remap_table(patient: Patient, removed: Removed) -> bytes:
-    """Old id, new id (empty: taken out), the entry and its count, as TSV in order of old ids."""
-    new = {old: number for number, old in enumerate(removed.kept)}
-    rows = ["old_id\tnew_id\ttoken\tcount"]
-    for old, piece in enumerate(patient.pieces):
-        shown = piece.replace("\t", "\\t").replace("\n", "\\n")
-        rows.append(f"{old}\t{new.get(old, '')}\t{shown}\t{removed.counts[old]}")
-    return ("\n".join(rows) + "\n").encode()
-
-
-def rows_table(kept: Sequence[int]) -> bytes:
-    """For every row of the pruned checkpoint the row of the old one that it takes, as TSV."""
-    rows = ["row\tfrom_row", *(f"{row}\t{old}" for row, old in enumerate(kept))]
-    return ("\n".join(rows) + "\n").encode()

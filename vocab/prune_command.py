@@ -7,8 +7,6 @@ import click
 
 from yanmo.options import emit, json_option, out_option, seed_option, verbosity_options
 
-from .doctor_command import Lines
-
 FILE = click.Path(path_type=Path)
 
 
@@ -32,6 +30,7 @@ def prune_command(model: Path, base: Path | None, out: Path, as_json: bool, **fl
     The base is never touched. remap.tsv says which id became which, rows.tsv which row of the old
     checkpoint each row of the new one is. Without --text what was added last goes first.
     """
+    from .lines import Lines
     from .prune import PruneOptions, prune_tokenizer
 
     options = PruneOptions(

@@ -8,14 +8,14 @@ characters that hold them.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import Any, Final
 
+from .agreement import fast_of
 from .convert import bpe_parts
 from .derive import Deriver
-from .patient import Patient, as_base, fast_encode
+from .patient import Patient, as_base
 from .reach_spm import Dead
-from .verify import fast_of
 
 # Bytes that no UTF-8 text holds: their entries cannot come out and are not ill for it.
 NEVER_IN_UTF8: Final = frozenset((0xC0, 0xC1, *range(0xF5, 0x100)))
@@ -26,6 +26,8 @@ CONTEXTS: Final = (
     *(("中", ""), ("", "中"), ("a", "\na"), ("'", ""), ("", "'"), ("", "\n\na"), ("", "  a")),
     *(("(", ""), ("", "("), ("\t", ""), ("", "\t"), ("\u00a0", ""), ("", "\u3000")),
 )
+# Characters to try for an entry that is a part of one.
+COMPLETIONS: Final = 4000
 _LEADS: Final = (0xC3, 0xD0, 0xE0, 0xE2, 0xE3, 0xE4, 0xE5, 0xE6, 0xE8, 0xE9, 0xEC, 0xEF)
 
 
@@ -36,14 +38,12 @@ class ByteReach:
     Attributes:
         dead: entries that can never be produced.
         whole_words: ids that merges do not make, alive as whole words through ``ignore_merges``.
-        no_two_parts: ids that byte-pair encoding with the lower ranks does not end in two parts.
         not_in_text: ids of bytes that no UTF-8 text holds.
         not_seen: ids of cut characters that came out of no character that was tried.
     """
 
     dead: tuple[Dead, ...]
     whole_words: tuple[int, ...]
-    no_two_parts: tuple[int, ...]
     not_in_text: tuple[int, ...]
     not_seen: tuple[int, ...]
 
@@ -54,7 +54,7 @@ def byte_reach(patient: Patient) -> ByteReach:
     ids = patient.probe_ids()
     never = [i for i in ids if NEVER_IN_UTF8 & set(surfaces[i])]
     ids = sorted(set(ids) - set(never))
-    texts = {i: text for i in ids if (text := _text(surfaces[i])) is not None}
+    texts = {i: text for i in ids if (text := text_of(surfaces[i])) is not None}
     cut = [i for i in ids if i not in texts]
     wrong = _silent(patient, texts)
     judge = _Judge(patient, surfaces)
@@ -70,13 +70,13 @@ def byte_reach(patient: Patient) -> ByteReach:
     return ByteReach(
         dead=tuple(sorted(dead, key=lambda entry: entry.id)),
         whole_words=tuple(whole),
-        no_two_parts=tuple(two_part_faults(patient, surfaces)),
         not_in_text=tuple(never),
         not_seen=tuple(sorted(set(not_seen) - set(merged))),
     )
 
 
-def _text(surface: bytes) -> str | None:
+def text_of(surface: bytes) -> str | None:
+    """The text of an entry, ``None`` if its bytes are no whole characters."""
     try:
         return surface.decode("utf-8")
     except UnicodeDecodeError:
@@ -100,13 +100,19 @@ def _cut_characters(patient: Patient, ids: Sequence[int], surfaces: Sequence[byt
     encode = patient.encode()
     missing = []
     for index in ids:
-        texts = list(completions(surfaces[index]))
-        if not any(index in out for out in encode(texts)):
+        texts = completions(surfaces[index])
+        # Most come out of the first few.
+        count = 16
+        while some := list(islice(texts, count)):
+            if any(index in out for out in encode(some)):
+                break
+            count *= 4
+        else:
             missing.append(index)
     return missing
 
 
-def completions(fragment: bytes, limit: int = 4000) -> Iterator[str]:
+def completions(fragment: bytes, limit: int = COMPLETIONS) -> Iterator[str]:
     """Texts that hold a fragment of UTF-8, cut characters at its ends made whole in many ways."""
     heads: list[bytes] = [b""]
     lead = next((k for k, byte in enumerate(fragment) if byte & 0xC0 != 0x80), len(fragment))
@@ -157,8 +163,8 @@ class _Judge:
     def __init__(self, patient: Patient, surfaces: Sequence[bytes]) -> None:
         self.patient, self.surfaces = patient, surfaces
         self.deriver = Deriver(as_base(patient))
-        self.encode = fast_encode(patient.document)
-        fast = fast_of(as_base(patient))
+        self.encode = patient.encode()
+        fast = fast_of(patient.document)
         self.splitter, self.normalizer = fast.pre_tokenizer, fast.normalizer
         merges = patient.document["model"]["merges"]
         self.made = {left + right for left, right in merges}

@@ -9,10 +9,9 @@ vocabulary shows it, and all are tried before an entry is called dead.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from .agreement import Encode
-from .patient import Patient, as_base, spelled_space
+from .agreement import Encode, fast_of
+from .patient import Patient, spelled_space
 from .reach_spm import CONTEXTS, Dead
-from .verify import fast_of
 
 _BATCH: Final = 4096
 _NEXT: Final = "##"
@@ -20,7 +19,7 @@ _NEXT: Final = "##"
 
 def wordpiece_dead(patient: Patient) -> list[Dead]:
     """The entries of a WordPiece vocabulary that no text brings out, with the reason."""
-    fast = fast_of(as_base(patient))
+    fast = fast_of(patient.document)
     encode = patient.encode()
     ids = patient.probe_ids()
     waiting = {i: patient.pieces[i] for i in ids}

@@ -123,7 +123,8 @@ def _rescore(patient: Patient, model: Model, size: int) -> tuple[list[Piece], in
     pieces = list(model.pieces)
     alone = [i for i in made_by_sentencepiece_alone(model) if i >= size]
     normal = (i for i in range(size, len(pieces)) if pieces[i].type is PieceType.NORMAL)
-    new = [i for i in normal if i not in set(alone)] + alone
+    others = sorted(set(normal) - set(alone))
+    new = others + alone
     if not new:
         return pieces, 0
     base = model.with_pieces(model.pieces[:size])
@@ -131,13 +132,13 @@ def _rescore(patient: Patient, model: Model, size: int) -> tuple[list[Piece], in
     if abs(floor) + len(new) >= SENTINEL:
         raise DataError("no room for unique scores below the base's", value=floor)
     start = replace(as_base(patient), model=base, pieces=patient.pieces[:size])
-    texts = {i: pieces[i].text.replace(SPACE, " ") for i in new if i not in set(alone)}
+    texts = {i: pieces[i].text.replace(SPACE, " ") for i in others}
     order = _order(Deriver(start), texts) + alone
     rescored = 0
     for rank, index in enumerate(order):
         score = floor - 1 - rank
         rescored += pieces[index].score != score
-        kind = PieceType.UNUSED if index in alone else PieceType.NORMAL
+        kind = PieceType.NORMAL if rank < len(others) else PieceType.UNUSED
         pieces[index] = Piece(pieces[index].text, score, kind)
     return pieces, rescored
 

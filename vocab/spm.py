@@ -11,7 +11,7 @@ Source: google/sentencepiece, src/sentencepiece_model.proto.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -63,12 +63,23 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _write_varint(value: int) -> bytes:
+    value &= (1 << 64) - 1  # a negative number is written as its two's complement
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+def number_field(number: int, value: int) -> bytes:
+    """A whole-number field of a message."""
+    return _write_varint(number << 3) + _write_varint(value)
+
+
+def bytes_field(number: int, value: bytes) -> bytes:
+    """A field of a message that holds bytes, text or another message."""
+    return _write_varint(number << 3 | 2) + _write_varint(len(value)) + value
 
 
 def fields(data: bytes) -> Iterator[tuple[int, int, int | bytes, bytes]]:
@@ -115,9 +126,8 @@ def _parse_piece(data: bytes) -> Piece:
 def _dump_piece(piece: Piece) -> bytes:
     if piece.raw is not None:
         return piece.raw
-    text = piece.text.encode("utf-8")
-    out = b"\x0a" + _write_varint(len(text)) + text + b"\x15" + struct.pack("<f", piece.score)
-    return out if piece.type is PieceType.NORMAL else out + b"\x18" + bytes([piece.type])
+    out = bytes_field(1, piece.text.encode("utf-8")) + b"\x15" + struct.pack("<f", piece.score)
+    return out if piece.type is PieceType.NORMAL else out + number_field(3, piece.type)
 
 
 def parse_model(data: bytes) -> Model:
@@ -140,8 +150,7 @@ def dump_model(model: Model) -> bytes:
     """Serialize a model; what was read and not changed is written as it was."""
     out = bytearray()
     for piece in model.pieces:
-        body = _dump_piece(piece)
-        out += b"\x0a" + _write_varint(len(body)) + body
+        out += bytes_field(1, _dump_piece(piece))
     return bytes(out) + model.rest
 
 
@@ -193,13 +202,18 @@ def charsmap_of(model: Model) -> bytes:
     return value if isinstance(value, bytes) else b""
 
 
-def without_dummy_prefix(model: Model) -> Model:
-    """The same model without a space before the text, to probe pieces by their own text."""
+def with_numbers(model: Model, spec: int, numbers: Mapping[int, int]) -> Model:
+    """The model with whole-number fields of one of its specs set; they go to the spec's end."""
     out = bytearray()
-    for number, _, value, raw in fields(model.rest):
-        if number == 3 and isinstance(value, bytes):
-            kept = b"".join(part for inner, _, _, part in fields(value) if inner != 3)
-            body = kept + b"\x18\x00"
-            raw = b"\x1a" + _write_varint(len(body)) + body
+    for found, _, value, raw in fields(model.rest):
+        if found == spec and isinstance(value, bytes):
+            kept = b"".join(part for inner, _, _, part in fields(value) if inner not in numbers)
+            new = b"".join(number_field(key, numbers[key]) for key in sorted(numbers))
+            raw = bytes_field(spec, kept + new)
         out += raw
     return replace(model, rest=bytes(out))
+
+
+def without_dummy_prefix(model: Model) -> Model:
+    """The same model without a space before the text, to probe pieces by their own text."""
+    return with_numbers(model, 3, {3: 0})

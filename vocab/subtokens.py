@@ -1,19 +1,18 @@
 """Which entries of the base a grown vocabulary keeps, and what its new ones were made of before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.errors import DataError, UsageError
-from yanmo.files import read_json
 
-from .agreement import fast_engine, spm_engine
+from .agreement import plain_engine, spm_engine
 from .base import Base
 from .derive import Deriver
+from .remap import read_remap
 from .spm import PieceType, dump_model, without_dummy_prefix
 
 Ints = npt.NDArray[np.int64]
@@ -47,7 +46,7 @@ def make_plan(base: Base, grown: Base, remap: Path | None = None) -> Plan:
     Args:
         base: the vocabulary of the checkpoint.
         grown: the one it shall have.
-        remap: table of old and new ids, where base ids have moved (see :func:`read_remap`).
+        remap: table of old and new ids, where base ids have moved (see :mod:`.remap`).
 
     Raises:
         DataError: an id means something else in the grown vocabulary.
@@ -98,7 +97,7 @@ def spell(base: Base, grown: Base, new: Sequence[int]) -> list[list[int]]:
     if base.model is not None:
         encode = spm_engine(dump_model(without_dummy_prefix(base.model)))[0]
     else:
-        encode = fast_engine(base.document)[0]
+        encode = plain_engine(base.document)[0]
     unknown = _unknown(base)
     for index, ids in zip(texts, encode(list(texts.values())), strict=True):
         found[index] = [part for part in ids if part not in unknown]
@@ -109,51 +108,3 @@ def _unknown(base: Base) -> set[int]:
     if base.model is None:
         return set()
     return {i for i, p in enumerate(base.model.pieces) if p.type is PieceType.UNKNOWN}
-
-
-def read_remap(path: Path, base: Base, grown: Base) -> dict[int, int]:
-    """Old id to new id, from JSON (``{"old": new}``, or such an object under ``remap``) or TSV.
-
-    In a TSV the first two columns count; a first line that holds no numbers is a heading, and a
-    negative or empty new id means that the entry is gone.
-
-    Raises:
-        DataError: not such a table, an id beyond its vocabulary, or two old ids for one new.
-    """
-    table: dict[int, int] = {}
-    for place, (left, right) in _remap_rows(path):
-        try:
-            old, new = int(left), -1 if right in ("", None) else int(right)
-        except (TypeError, ValueError):
-            raise DataError("not a pair of ids", where=f"{path}:{place}",
-                            value=[left, right]) from None  # fmt: skip
-        if new < 0:
-            continue
-        if not 0 <= old < base.size or new >= grown.size:
-            raise DataError(f"ids must lie below {base.size} (old) and {grown.size} (new)",
-                            where=f"{path}:{place}", value=[old, new])  # fmt: skip
-        table[old] = new
-    if len(set(table.values())) != len(table):
-        raise DataError("two old ids go to one new id", where=path)
-    if not table:
-        raise DataError("no pairs of ids in the table", where=path)
-    return table
-
-
-def _remap_rows(path: Path) -> list[tuple[int, tuple[Any, Any]]]:
-    if path.suffix == ".json":
-        found = read_json(path)
-        found = found.get("remap", found) if isinstance(found, Mapping) else found
-        if not isinstance(found, Mapping):
-            raise DataError("not an object of old and new ids", where=path)
-        return list(enumerate(found.items(), 1))
-    try:
-        # By line feeds alone: a column of tokens may hold a carriage return or U+2028.
-        lines = path.read_bytes().decode("utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the table of ids ({error})", where=path) from None
-    rows = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line.strip()]
-    if rows and not rows[0][1][0].strip().lstrip("-").isdigit():
-        rows = rows[1:]
-    return [(number, (row[0].strip(), row[1].strip() if len(row) > 1 else None))
-            for number, row in rows]  # fmt: skip

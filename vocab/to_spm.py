@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from yanmo.errors import UsageError
 
-from .spm import Model, Piece, PieceType
+from .spm import Model, Piece, PieceType, bytes_field, number_field
 from .spm_json import SPACE, merges_of_pieces
 
 _PREPEND: Final = {"type": "Prepend", "prepend": SPACE}
@@ -48,15 +48,15 @@ def spm_model(document: Mapping[str, Any], roles: Mapping[str, str | None]) -> M
     if any(piece.type is PieceType.BYTE for piece in pieces):
         fields[_BYTE_FALLBACK] = 1
     texts = [piece.text for piece in pieces]
-    trainer = b"".join(_number(key, value) for key, value in fields.items())
+    trainer = b"".join(number_field(key, value) for key, value in fields.items())
     unknown = next(piece.text for piece in pieces if piece.type is PieceType.UNKNOWN)
     for role, number in _IDS.items():
         name = unknown if role == "unk" else roles.get(role)
         index = texts.index(name) if name in texts else -1
-        trainer += _number(number, index)
+        trainer += number_field(number, index)
         if name is not None and index >= 0:
-            trainer += _string(_NAMES[role], name)
-    return Model(tuple(pieces), _message(2, trainer) + _message(3, spec))
+            trainer += bytes_field(_NAMES[role], name.encode())
+    return Model(tuple(pieces), bytes_field(2, trainer) + bytes_field(3, spec))
 
 
 def _refusal(why: str, value: object = None) -> UsageError:
@@ -65,27 +65,6 @@ def _refusal(why: str, value: object = None) -> UsageError:
         value=value,
         fix="`--to hf` writes a folder that transformers and tokenizers read.",
     )
-
-
-def _varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*out, value])
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _string(field: int, value: str | bytes) -> bytes:
-    return _message(field, value.encode() if isinstance(value, str) else value)
-
-
-def _message(field: int, body: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(body)) + body
 
 
 def _normalizer_spec(document: Mapping[str, Any]) -> bytes:
@@ -112,9 +91,9 @@ def _normalizer_spec(document: Mapping[str, Any]) -> bytes:
         prefix = int(words.get("prepend_scheme", "always") != "never")
     if not replace:
         raise _refusal("it does not write spaces as U+2581")
-    name = _string(1, "identity" if not charsmap else "user_defined")
-    mapped = _string(2, charsmap) if charsmap else b""
-    return name + mapped + _number(3, prefix) + _number(4, strip) + _number(5, 1)
+    name = bytes_field(1, b"user_defined" if charsmap else b"identity")
+    mapped = bytes_field(2, charsmap) if charsmap else b""
+    return name + mapped + number_field(3, prefix) + number_field(4, strip) + number_field(5, 1)
 
 
 def _types(document: Mapping[str, Any], texts: Sequence[str], unknown: str) -> list[PieceType]:

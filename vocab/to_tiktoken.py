@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from yanmo.errors import UsageError
 
-from .agreement import Encode
+from .agreement import Encode, fast_of
 from .convert import GPT2_PATTERN, bpe_parts, from_alphabet
-from .patient import Patient, as_base
+from .patient import Patient
 from .reach_bytes import ByteReach
-from .verify import fast_of
 
 _NEVER: Final = 1 << 62
 
@@ -117,7 +116,7 @@ def rank_encode(ranks: Ranks, patient: Patient) -> Encode:
 
     Source: openai/tiktoken, src/lib.rs (byte_pair_encode).
     """
-    fast = fast_of(as_base(patient))
+    fast = fast_of(patient.document)
     known: dict[str, list[int]] = {}
     table = dict(ranks.ranks)
 

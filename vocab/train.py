@@ -91,6 +91,7 @@ def train_tokenizer(inputs: Sequence[Path], out: Path, options: TrainOptions) ->
             required characters do not fit.
         DataError: there is no text, or the two libraries do not agree on the result.
     """
+    folder.refuse_foreign(out, inputs)
     corpus = _Corpus(inputs, options)
     trained = _TRAINERS[options.kind](corpus, options)
     pieces = _pieces(trained.document)

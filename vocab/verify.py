@@ -4,7 +4,6 @@ Every check maps to a bug seen in published vocabularies: pieces that can never 
 words that fall apart, three libraries with three sets of ids, shifted special tokens.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +12,9 @@ from typing import Any
 from yanmo.errors import DataError, MissingDependency
 
 from . import agreement
-from .agreement import Encode
+from .agreement import Encode, Engine
 from .base import SENTINEL, Base, score_floor
 from .charsets import HAN_RUN
-from .load import FastEngine
 from .probes import WRITTEN, random_texts
 from .spm import PieceType, dump_model, without_dummy_prefix
 
@@ -40,37 +38,33 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A base and what grew from it, with the engines that encode for them."""
+class Loaded:
+    """A vocabulary, and `tokenizers` on it: loaded once for all checks."""
 
     base: Base
-    grown: Base
-    encode_base: Encode
-    encode_grown: Encode
+    fast: Any
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Ids of texts; special tokens in them are text."""
+        return [e.ids for e in self.fast.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def decode(self, ids: list[int]) -> str:
+        """Ids as text."""
+        return str(self.fast.decode(ids, skip_special_tokens=False))
+
+    def bare_encode(self) -> Encode:
+        """As :meth:`encode`, but by the library that owns the format and with no dummy prefix."""
+        if self.base.model is None:
+            return self.encode
+        return agreement.spm_engine(dump_model(without_dummy_prefix(self.base.model)))[0]
 
 
-def fast_of(base: Base) -> Any:
-    """The vocabulary as a `tokenizers.Tokenizer` that takes special tokens in text as text."""
-    import tokenizers
+@dataclass(frozen=True)
+class Pair:
+    """A base and what grew from it."""
 
-    fast = tokenizers.Tokenizer.from_str(json.dumps(base.document, ensure_ascii=False))
-    return FastEngine(fast).fast
-
-
-def _encoder(base: Base) -> Encode:
-    fast = fast_of(base)
-
-    def encode(texts: list[str]) -> list[list[int]]:
-        return [e.ids for e in fast.encode_batch_fast(texts, add_special_tokens=False)]
-
-    return encode
-
-
-def _bare_encoder(base: Base) -> Encode:
-    """As :func:`_encoder`, but by the library that owns the format and with no dummy prefix."""
-    if base.model is None:
-        return _encoder(base)
-    return agreement.spm_engine(dump_model(without_dummy_prefix(base.model)))[0]
+    old: Loaded
+    new: Loaded
 
 
 def verify(
@@ -97,14 +91,14 @@ def verify(
         ``passed``, ``checked``, ``broken``, ``counterexample`` and ``note``.
     """
     probes = [*WRITTEN, *random_texts(random_count, seed), *texts]
-    pair = Pair(base, grown, _encoder(base), _encoder(grown))
+    pair = Pair(*(Loaded(one, agreement.fast_of(one.document)) for one in (base, grown)))
     checks = [
-        check_ids(base, grown),
-        check_graph(base, grown),
+        check_ids(pair),
+        check_graph(pair),
         *check_texts(pair, probes),
-        *check_reachable(base, grown),
+        *check_reachable(pair),
         check_choices(pair),
-        check_agreement(grown, probes, folder),
+        check_agreement(pair.new, probes, folder),
     ]
     return {
         "passed": all(check.passed for check in checks),
@@ -135,8 +129,9 @@ def _check(name: str, checked: int, broken: Sequence[Any], note: str = "") -> Ch
     return Check(name, checked, broken[0] if broken else None, len(broken), note)
 
 
-def check_ids(base: Base, grown: Base) -> Check:
+def check_ids(pair: Pair) -> Check:
     """Base ids, scores, types and special tokens are unchanged; ids have no holes."""
+    base, grown, loaded = pair.old.base, pair.new.base, pair.new.fast
     broken: list[Any] = [
         {"id": index, "base": old, "grown": new}
         for index, (old, new) in enumerate(zip(base.pieces, grown.pieces, strict=False))
@@ -149,7 +144,6 @@ def check_ids(base: Base, grown: Base) -> Check:
         broken += [{"base": str(old), "grown": str(new)} for old, new in pairs if old != new]
     if list(base.document["added_tokens"]) != list(grown.document["added_tokens"]):
         broken.append({"added_tokens": "differ"})
-    loaded = fast_of(grown)
     broken += [
         {"id": index, "base": piece, "loaded": loaded.id_to_token(index)}
         for index, piece in enumerate(base.pieces)
@@ -159,8 +153,9 @@ def check_ids(base: Base, grown: Base) -> Check:
     return _check("base ids unchanged", base.size, broken + [{"hole": index} for index in holes])
 
 
-def check_graph(base: Base, grown: Base) -> Check:
+def check_graph(pair: Pair) -> Check:
     """New merges follow from earlier ones, rank below all of the base's, and none stands twice."""
+    base, grown = pair.old.base, pair.new.base
     new = range(base.size, grown.size)
     broken: list[Any] = []
     if grown.model is not None and base.model is not None:
@@ -182,15 +177,15 @@ def check_graph(base: Base, grown: Base) -> Check:
         known.add(left + right)
     if len(set(merges)) != len(merges):
         broken.append({"merges": "one stands twice"})
-    broken += _crossing(grown, new)
+    broken += _crossing(pair.new, new)
     return _check("merge graph sound", len(merges) - old, broken)
 
 
-def _crossing(grown: Base, new: range) -> list[Any]:
+def _crossing(grown: Loaded, new: range) -> list[Any]:
     """New byte-level entries that their own pre-tokenizer would cut."""
-    splitter = fast_of(grown).pre_tokenizer
+    splitter = grown.fast.pre_tokenizer
     broken = []
-    surfaces = grown.surfaces()
+    surfaces = grown.base.surfaces()
     for index in new:
         text = surfaces[index].decode("utf-8", errors="replace")
         if splitter is not None and len(splitter.pre_tokenize_str(text)) > 1:
@@ -200,23 +195,22 @@ def _crossing(grown: Base, new: range) -> list[Any]:
 
 def check_texts(pair: Pair, texts: list[str]) -> list[Check]:
     """Text outside Han runs is tokenized as before, and what came back before comes back."""
-    base_surfaces, grown_surfaces = pair.base.surfaces(), pair.grown.surfaces()
-    decoders = [fast_of(one).decode for one in (pair.base, pair.grown)]
+    base_surfaces, grown_surfaces = pair.old.base.surfaces(), pair.new.base.surfaces()
     moved: list[Any] = []
     lost: list[Any] = []
     changed = exact = 0
     for start in range(0, len(texts), 1000):
         batch = texts[start : start + 1000]
-        olds, news = pair.encode_base(batch), pair.encode_grown(batch)
+        olds, news = pair.old.encode(batch), pair.new.encode(batch)
         for text, old, new in zip(batch, olds, news, strict=True):
-            before = decoders[0](old, skip_special_tokens=False)
+            before = pair.old.decode(old)
             exact += before == text
             if old == new:
                 continue
             changed += 1
             if outside_han(old, base_surfaces) != outside_han(new, grown_surfaces):
                 moved.append({"text": text, "base": old, "grown": new})
-            back = decoders[1](new, skip_special_tokens=False)
+            back = pair.new.decode(new)
             if back != before:
                 lost.append({"text": text, "base": before, "grown": back})
     same = f"{changed} texts changed, all of them inside Han runs" if not moved else ""
@@ -249,9 +243,10 @@ def outside_han(ids: Sequence[int], surfaces: Sequence[bytes]) -> list[tuple[int
     return found
 
 
-def check_reachable(base: Base, grown: Base) -> list[Check]:
+def check_reachable(pair: Pair) -> list[Check]:
     """Every new entry comes out of its own text; no base entry that came out before is lost."""
-    old_encode, new_encode = _bare_encoder(base), _bare_encoder(grown)
+    base, grown = pair.old.base, pair.new.base
+    old_encode, new_encode = pair.old.bare_encode(), pair.new.bare_encode()
     old_texts = _probe_texts(base, range(base.size))
     before = alone(old_encode, old_texts)
     after = alone(new_encode, old_texts)
@@ -302,17 +297,18 @@ def check_choices(pair: Pair) -> Check:
     broken: list[Any] = []
     for prefix in PREFIXES:
         texts = [prefix + letter for letter in LETTERS]
-        old = [ids[-1] for ids in pair.encode_base(texts)]
-        new = [ids[-1] for ids in pair.encode_grown(texts)]
+        old = [ids[-1] for ids in pair.old.encode(texts)]
+        new = [ids[-1] for ids in pair.new.encode(texts)]
         single = len(set(new)) == len(LETTERS)
         if old != new or (len(set(old)) == len(LETTERS) and not single):
             broken.append({"prefix": prefix, "base": old, "grown": new})
     return _check("A, B, C, D stay single tokens", len(PREFIXES) * len(LETTERS), broken)
 
 
-def check_agreement(grown: Base, texts: list[str], folder: Path | None) -> Check:
+def check_agreement(loaded: Loaded, texts: list[str], folder: Path | None) -> Check:
     """sentencepiece, `tokenizers` and AutoTokenizer give the same ids."""
-    engines = {"tokenizers": agreement.fast_engine(grown.document)}
+    grown = loaded.base
+    engines: dict[str, Engine] = {"tokenizers": (loaded.encode, loaded.decode)}
     if grown.model is not None:
         engines = {"sentencepiece": agreement.spm_engine(dump_model(grown.model)), **engines}
     missing = ""

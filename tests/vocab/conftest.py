@@ -157,3 +157,37 @@ def text_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def zero_merge(
+    english_spm: Path, chinese_unigram: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The published recipe on tiny models; ``trainer_spec.vocab_size`` left as it was.
+
+    Words without parts, Latin and digits, as the published unigram model has them.
+    """
+    from yanmo.vocab.merge import MergeOptions, merge_tokenizers
+    from yanmo.vocab.spm import Piece
+
+    from .merged_models import changed
+
+    root = tmp_path_factory.mktemp("zero")
+    words = [
+        "越来越",
+        "越",
+        "来",
+        "维生素",
+        "维",
+        "生",
+        "素",
+        "外星人",
+        "eo",
+        "tur",
+        "20",
+        "16",
+        "》、《",
+    ]
+    chinese = changed(chinese_unigram, root / "chinese", [Piece(word, -9.0) for word in words])
+    merge_tokenizers(english_spm, chinese, root / "merged", MergeOptions(scores="zero"))
+    return root / "merged"

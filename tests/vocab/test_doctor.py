@@ -1,118 +1,37 @@
-"""The doctor: what it finds is what sentencepiece itself shows, and what it repairs is right."""
+"""The doctor: what it finds is there, the well are well, and the command says so."""
 
 import json
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
 import sentencepiece
 from click.testing import CliRunner
 
 from yanmo.errors import DataError, UsageError
+from yanmo.vocab import agreement
+from yanmo.vocab.checks_json import recognition
 from yanmo.vocab.cli import group
 from yanmo.vocab.convert import added_token, to_alphabet
-from yanmo.vocab.doctor import DoctorOptions, Examination, examine, find_dead, write_repaired
+from yanmo.vocab.doctor import Examination, examine, write_repaired
 from yanmo.vocab.llama_cpp import CHECK_TEXT, hash_of_ids, recognise
 from yanmo.vocab.load import load_tokenizer
 from yanmo.vocab.long_tokens import long_tokens
 from yanmo.vocab.merge import MergeOptions, merge_tokenizers
 from yanmo.vocab.patient import open_patient
 from yanmo.vocab.spm import (
-    Model,
     Piece,
     PieceType,
     dump_model,
     parse_model,
-    without_dummy_prefix,
 )
-from yanmo.vocab.spm_specs import claimed_size, with_claimed_size
+from yanmo.vocab.spm_json import bos_template
 
-QUICK = DoctorOptions(libraries=False, random_count=100)
-ENGLISH = ["People create features in 2016.", "  def main(x):  return 1"] * 20
-
-
-@pytest.fixture(scope="session")
-def zero_merge(
-    english_spm: Path, chinese_unigram: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """The published recipe on tiny models; ``trainer_spec.vocab_size`` left as it was.
-
-    Words without parts, Latin and digits, as the published unigram model has them.
-    """
-    root = tmp_path_factory.mktemp("zero")
-    words = [
-        "越来越",
-        "越",
-        "来",
-        "维生素",
-        "维",
-        "生",
-        "素",
-        "外星人",
-        "eo",
-        "tur",
-        "20",
-        "16",
-        "》、《",
-    ]
-    chinese = changed(chinese_unigram, root / "chinese", [Piece(word, -9.0) for word in words])
-    merge_tokenizers(english_spm, chinese, root / "merged", MergeOptions(scores="zero"))
-    return root / "merged"
-
-
-def by_itself(model: Model) -> Any:
-    """The oracle: sentencepiece on a copy without dummy prefix."""
-    data = dump_model(without_dummy_prefix(model))
-    return sentencepiece.SentencePieceProcessor(model_proto=data)
+from .merged_models import ENGLISH, QUICK, by_itself, byte_document, changed, write_document
 
 
 def names(found: Examination, level: str) -> set[str]:
     return {finding.name for finding in found.findings if finding.level == level}
-
-
-def changed(file: Path, out: Path, pieces: list[Piece]) -> Path:
-    """A model file with pieces appended."""
-    model = parse_model(file.read_bytes())
-    out.mkdir(exist_ok=True)
-    path = out / "tokenizer.model"
-    path.write_bytes(dump_model(model.with_pieces((*model.pieces, *pieces))))
-    return path
-
-
-def test_the_dead_are_those_that_sentencepiece_never_gives(
-    zero_merge: Path, english_spm: Path
-) -> None:
-    patient = open_patient(zero_merge, english_spm)
-    model = parse_model((zero_merge / "tokenizer.model").read_bytes())
-    oracle = by_itself(model)
-    wanted = {
-        index
-        for index, piece in enumerate(model.pieces)
-        if piece.type is PieceType.NORMAL
-        and oracle.encode(piece.text.replace("\u2581", " ")) != [index]
-    }
-    dead, _ = find_dead(patient)
-    assert {entry.id for entry in dead} == wanted
-    assert len(wanted) >= 5
-    assert all(entry.reason in ("no derivation", "shadowed") for entry in dead)
-    for entry in dead:
-        if entry.blocker is not None:
-            assert model.pieces[entry.blocker].text in entry.piece
-
-
-def test_what_is_dead_alone_is_dead_in_any_text(zero_merge: Path) -> None:
-    """The ground of the whole examination, tried on texts made of the pieces themselves."""
-    patient = open_patient(zero_merge)
-    dead = {entry.id for entry in find_dead(patient)[0]}
-    texts = [piece.text.replace("\u2581", " ") for piece in patient.model.pieces[259:]]  # type: ignore[union-attr]
-    random = Random(7)
-    encode = patient.encode()
-    lines = ["".join(random.choices(texts, k=6)) for _ in range(3000)]
-    assert {i for ids in encode(lines) for i in ids} & dead == set()
-    assert len({i for ids in encode(lines) for i in ids}) > 200
 
 
 def test_the_published_recipe_is_ill(zero_merge: Path, english_spm: Path) -> None:
@@ -171,64 +90,6 @@ def test_the_well_are_well(english_spm: Path, chinese_unigram: Path, tmp_path: P
     assert found.tally.slices["english"].lines == len(ENGLISH)
 
 
-@pytest.mark.parametrize("mark_unused", [False, True])
-def test_repair(
-    mark_unused: bool, zero_merge: Path, english_spm: Path, tmp_path: Path, texts: list[str]
-) -> None:
-    patient = open_patient(zero_merge, english_spm)
-    options = replace(QUICK, mark_unused=mark_unused, libraries=mark_unused)
-    before = examine(patient, texts, QUICK)
-    report = write_repaired(patient, before, texts, tmp_path / "out", options)
-    old = parse_model((zero_merge / "tokenizer.model").read_bytes())
-    new = parse_model((tmp_path / "out" / "tokenizer.model").read_bytes())
-    base = parse_model(english_spm.read_bytes())
-    size = len(base.pieces)
-    assert [p.text for p in new.pieces] == [p.text for p in old.pieces]
-    assert new.pieces[:size] == base.pieces
-    scores = sorted((p.score for p in new.pieces[size:]), reverse=True)
-    floor = min(p.score for p in base.pieces if p.score > -1e6)
-    assert len(set(scores)) == len(scores)
-    assert scores[0] < floor
-    assert claimed_size(new) == len(new.pieces)
-    told = {f["name"] for f in report["findings"] if f["level"] == "ill"}
-    assert told <= {"added entries that are dead", "English lines changed"}
-    assert not any(report["text"]["different"].values())
-    types = {piece.type for piece in new.pieces[size:]}
-    assert (PieceType.UNUSED in types) is (mark_unused or bool(report["repair"]["disabled"]))
-    assert report["repair"]["still_dead"] <= report["before"]["dead_added"]
-    table = (tmp_path / "out" / "dead.tsv").read_text(encoding="utf-8").splitlines()
-    assert len(table) == 1 + report["repair"]["still_dead"]
-    again = open_patient(tmp_path / "out", english_spm)
-    assert again.pieces == patient.pieces
-    assert load_tokenizer(tmp_path / "out").vocab_size == len(new.pieces)
-
-
-def test_disabling_the_dead_changes_no_text(
-    zero_merge: Path, english_spm: Path, tmp_path: Path, texts: list[str]
-) -> None:
-    patient = open_patient(zero_merge, english_spm)
-    found = examine(patient, texts, QUICK)
-    ids = []
-    for mark in (False, True):
-        out = tmp_path / str(mark)
-        write_repaired(patient, found, texts, out, replace(QUICK, mark_unused=mark))
-        loaded = open_patient(out)
-        ids.append(loaded.encode()(texts))
-    assert ids[0] == ids[1]
-
-
-def test_repair_twice_gives_the_same_bytes(
-    zero_merge: Path, english_spm: Path, tmp_path: Path
-) -> None:
-    patient = open_patient(zero_merge, english_spm)
-    found = examine(patient, ENGLISH, QUICK)
-    for name in ("one", "two"):
-        write_repaired(patient, found, ENGLISH, tmp_path / name, QUICK)
-    for file in sorted((tmp_path / "one").iterdir()):
-        if file.name != "report.json":  # it names its folder
-            assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
-
-
 def test_wrong_types_and_duplicates(english_spm: Path, tmp_path: Path) -> None:
     """What careless loops bring in; sentencepiece itself refuses this file."""
     extra = [
@@ -270,72 +131,6 @@ def test_a_piece_with_a_character_that_is_no_piece(english_spm: Path, tmp_path: 
     assert report["healthy"]
 
 
-def test_a_raw_space_and_the_normaliser(english_spm: Path, tmp_path: Path) -> None:
-    file = changed(english_spm, tmp_path, [Piece("the fox", -900.0)])
-    (entry,) = [d for d in find_dead(open_patient(file, english_spm))[0] if d.piece == "the fox"]
-    assert entry.reason == "normaliser"
-
-
-def test_unigram(chinese_unigram: Path) -> None:
-    patient = open_patient(chinese_unigram)
-    oracle = patient.bare_encode()
-    dead = {entry.id for entry in find_dead(patient)[0] if entry.reason == "a better path"}
-    for index in patient.probe_ids():
-        text = patient.pieces[index].replace("\u2581", " ")
-        assert (oracle([text])[0] != [index]) == (index in dead)
-
-
-def byte_document(byte_folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((byte_folder / "tokenizer.json").read_text("utf-8"))
-    return found
-
-
-def write_document(document: dict[str, Any], folder: Path) -> Path:
-    folder.mkdir()
-    (folder / "tokenizer.json").write_text(json.dumps(document), encoding="utf-8")
-    return folder
-
-
-def test_byte_level_dead_entries(byte_folder: Path, tmp_path: Path) -> None:
-    """One entry that no merge makes, one the pattern cuts, one the normaliser rewrites."""
-    document = byte_document(byte_folder)
-    assert find_dead(open_patient(byte_folder))[0] == []
-    vocab, merges = document["model"]["vocab"], document["model"]["merges"]
-    size = len(vocab)
-    document["normalizer"] = {"type": "NFC"}
-    for number, (text, cut) in enumerate(
-        [("qzx", None), ("a b", None), ("\u212b", 1), ("\u212b", None)][:3]
-    ):
-        data = text.encode()
-        vocab[to_alphabet(data)] = size + number
-        if cut:
-            vocab[to_alphabet(data[:2])] = size + 10
-            merges += [
-                [to_alphabet(data[:1]), to_alphabet(data[1:2])],
-                [to_alphabet(data[:2]), to_alphabet(data[2:])],
-            ]
-    vocab[to_alphabet("\u212b".encode()[:2])] = size + 3
-    patient = open_patient(write_document(document, tmp_path / "m"))
-    reasons = {entry.piece: entry.reason for entry in find_dead(patient)[0]}
-    assert reasons == {
-        "qzx": "no derivation",
-        "a b": "pre-tokenizer",
-        "\u212b": "normaliser",
-    }
-
-
-def test_whole_words_live_by_ignore_merges(byte_folder: Path, tmp_path: Path) -> None:
-    document = byte_document(byte_folder)
-    document["model"]["vocab"][to_alphabet(b"qzx")] = len(document["model"]["vocab"])
-    document["model"]["ignore_merges"] = True
-    patient = open_patient(write_document(document, tmp_path / "m"))
-    dead, reach = find_dead(patient)
-    assert dead == []
-    assert reach is not None
-    assert [patient.pieces[i] for i in reach.whole_words] == ["qzx"]
-    assert set(reach.whole_words) <= set(reach.no_two_parts)
-
-
 def test_holes_padding_and_recognition(byte_folder: Path, tmp_path: Path) -> None:
     document = byte_document(byte_folder)
     size = len(document["model"]["vocab"])
@@ -354,28 +149,29 @@ def test_holes_padding_and_recognition(byte_folder: Path, tmp_path: Path) -> Non
     assert not examine(open_patient(folder), ENGLISH, QUICK).healthy
 
 
-def test_recognition_needs_the_first_token() -> None:
-    plain = recognise([1, 2], bos=None, pattern="", name="x")
-    first = recognise([1, 2], bos=3, pattern="", name="x")
-    assert plain.chkhsh == hash_of_ids([1, 2])
-    assert first.chkhsh == hash_of_ids([3, 1, 2])
-    assert plain.known_as is None
-    assert "THE-NAME-OF-THE-BASE" in plain.line
+@pytest.mark.parametrize("first", ["<s>", "<｜begin▁of▁sentence｜>"])
+def test_recognition_hashes_what_the_whole_tokenizer_gives(
+    first: str, byte_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever the first token is called; transformers is what the converter asks."""
+    transformers = pytest.importorskip("transformers")
+    document = byte_document(byte_folder)
+    size = len(document["model"]["vocab"])
+    document["added_tokens"].append(added_token(first, size))
+    document["post_processor"] = bos_template(first, size)
+    folder = write_document(document, tmp_path / "m")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": first}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    ids = transformers.AutoTokenizer.from_pretrained(str(folder)).encode(CHECK_TEXT)
+    assert ids[0] == size
+    found = recognition(open_patient(folder))
+    assert found.chkhsh == hash_of_ids(ids)
+    assert found.known_as is None
+    assert found.chkhsh in found.line
 
 
-def test_wordpiece_against_every_word_of_two_entries(tmp_path: Path) -> None:
-    """Brute force: an entry lives if it comes out of an entry alone or of two put together."""
-    entries = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "ab", "abc", "中", "...", "."]
-    entries += ["##b", "##bc", "##中", "##c", "##d", "##A", "##\u0301", "x", "##cd"]
-    (tmp_path / "vocab.txt").write_text("\n".join(entries), encoding="utf-8")
-    patient = open_patient(tmp_path / "vocab.txt")
-    encode = patient.encode()
-    bare = [entry.removeprefix("##") for entry in entries[5:]]
-    texts = ["".join(parts) for n in (1, 2, 3) for parts in product(bare, repeat=n)]
-    seen = {index for ids in encode(texts) for index in ids}
-    dead = {entry.id for entry in find_dead(patient)[0]}
-    assert dead == set(range(5, len(entries))) - seen
-    assert {entries[index] for index in dead} >= {"##中", "...", "##A"}
+def test_a_pattern_that_is_not_known_names_nothing() -> None:
+    assert "THE-NAME-OF-THE-BASE" in recognise([1, 2], pattern="", name="x").line
 
 
 def test_long_entries() -> None:
@@ -386,19 +182,6 @@ def test_long_entries() -> None:
     assert found.spam == (0,)
     assert set(found.boilerplate) == {0, 1}
     assert found.repeated == (2,)
-
-
-def test_settings_are_changed_and_nothing_else(english_spm: Path) -> None:
-    model = parse_model(english_spm.read_bytes())
-    size = claimed_size(model)
-    assert size is not None
-    moved = with_claimed_size(model, 70_000)
-    assert claimed_size(moved) == 70_000
-    texts = ["People create features.", "研墨"]
-    one, two = (
-        sentencepiece.SentencePieceProcessor(model_proto=dump_model(m)) for m in (model, moved)
-    )
-    assert one.encode(texts) == two.encode(texts)
 
 
 def test_usage(english_spm: Path, byte_folder: Path, spm_file: Path, tmp_path: Path) -> None:
@@ -461,29 +244,26 @@ def test_the_published_merges(
     assert tuple(p.text for p in healed.pieces) == patient.pieces
 
 
-@pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("name", "no_two_parts", "whole_words", "known_as"),
-    [("llama3", 678, 588, "llama-bpe"), ("gpt2", 0, 0, "gpt-2"), ("minimind", 0, 0, None)],
-)
-def test_published_byte_level_vocabularies(
-    name: str, no_two_parts: int, whole_words: int, known_as: str | None, real_tokenizers: Path
+def test_a_library_that_lacks_something_is_told(
+    english_spm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from yanmo.vocab.checks_json import recognition
+    """transformers without protobuf raises ImportError; that is not "not installed"."""
 
-    patient = open_patient(real_tokenizers / name)
-    dead, reach = find_dead(patient)
-    assert reach is not None
-    assert dead == []
-    assert (len(reach.no_two_parts), len(reach.whole_words)) == (no_two_parts, whole_words)
-    assert recognition(patient).known_as == known_as
+    def lacking(folder: Path) -> None:
+        raise ImportError("it requires the protobuf library")
+
+    monkeypatch.setattr(agreement, "auto_engine", lacking)
+    options = replace(QUICK, libraries=True)
+    found = examine(open_patient(english_spm, english_spm), ENGLISH, options)
+    told = [f.what for f in found.findings if f.name == "AutoTokenizer did not read it"]
+    assert told == ["cannot read it: it requires the protobuf library."]
+    assert found.report()["text"]["libraries"] == ["sentencepiece", "tokenizers"]
 
 
-@pytest.mark.realdata
-def test_qwen_and_bert(real_tokenizers: Path) -> None:
-    from collections import Counter
-
-    dead, _ = find_dead(open_patient(real_tokenizers / "qwen2.5"))
-    assert Counter(d.reason for d in dead) == {"pre-tokenizer": 1661, "normaliser": 248}
-    dead, _ = find_dead(open_patient(real_tokenizers / "bert-base-chinese"))
-    assert Counter(d.reason for d in dead) == {"pre-tokenizer": 7442, "normaliser": 4}
+def test_no_text_is_not_the_built_in_text(english_spm: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n", encoding="utf-8")
+    arguments = ["doctor", str(english_spm), "--no-libraries", "--text", str(empty)]
+    result = CliRunner().invoke(group, arguments)
+    assert isinstance(result.exception, DataError)
+    assert "empty.jsonl: there is no text" in str(result.exception)

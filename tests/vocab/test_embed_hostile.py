@@ -259,7 +259,7 @@ def test_a_disk_that_fills_up_leaves_nothing(
 @pytest.mark.parametrize(
     ("text", "words"),
     [("a b\n", "not a pair of ids"), ("5\t5\n6\t5\n", "two old ids"), ("5\t999999\n", "must lie"),
-     ("5\t6\n", "did not grow from"), ("", "no pairs")],
+     ("5\t6\n", "did not grow from"), ("5\t5\n5\t6\n", "two new ids"), ("", "no pairs")],
 )  # fmt: skip
 def test_tables_of_ids(text: str, words: str, model: Path, refused: Any, tmp_path: Path) -> None:
     table = tmp_path / "remap.tsv"

@@ -101,6 +101,14 @@ def test_refusals(spm_file: Path, byte_folder: Path, english_spm: Path, tmp_path
     with pytest.raises(UsageError, match="no such format"):
         export_tokenizer(spm_file, out, "gguf")
     assert not out.exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    for form in ("hf", "spm"):
+        with pytest.raises(UsageError, match="--out holds other files"):
+            export_tokenizer(spm_file, tmp_path / "mine", form)
+    with pytest.raises(UsageError, match="replace an input"):
+        export_tokenizer(spm_file, spm_file.parent, "hf")
+    assert (tmp_path / "mine" / "thesis.txt").is_file()
 
 
 def edited(folder: Path, out: Path, change: object) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.command import command
 from tests.conftest import ROOT
-from yanmo.errors import UsageError, YanmoError
+from yanmo.errors import RecipeError, UsageError, YanmoError
 from yanmo.files import sha256_file
 from yanmo.recipe import load
 from yanmo.vocab import grow as growing
@@ -172,7 +172,7 @@ def test_sources_of_a_document_table(tmp_path: Path, english_spm: Path) -> None:
     (tmp_path / "documents").mkdir()
     write_part(tmp_path / "documents" / "part-0.parquet", pa.Table.from_pylist(rows, schema=SCHEMA))
     one = load_tokenizer(english_spm)
-    found = measure_sources([str(tmp_path)], (one, one), column="text", most=7)
+    found = measure_sources([tmp_path], (one, one), column="text", most=7)
     assert [(s["source"], s["characters"]) for s in found] == [("a", 7), ("b", 7)]
     assert found[0]["before"] == found[0]["after"]
     assert found[0]["saved"] == 0
@@ -186,7 +186,7 @@ def test_mistakes(settings: GrowRecipe, corpus: Path, model: Path, tmp_path: Pat
     with pytest.raises(UsageError, match="--out holds other files"):
         grow_model(settings, tmp_path / "mine", quiet=True)
     nowhere = dataclasses.replace(settings, checkpoint=str(tmp_path / "nowhere"))
-    with pytest.raises(YanmoError, match="no such tokenizer"):
+    with pytest.raises(YanmoError, match="no checkpoint"):
         grow_model(nowhere, tmp_path / "out", quiet=True)
     arguments = ("vocab", "grow", corpus, "--checkpoint", model, "--out", tmp_path / "o", "-q")
     ended = command(*arguments)
@@ -217,3 +217,83 @@ def test_the_example_is_a_recipe_of_this_command(corpus: Path, model: Path, tmp_
 
 def test_next_commands_are_quoted() -> None:
     assert "'my model/model'" in growing.next_commands(Path("my model"))[1]
+
+
+def moved(settings: GrowRecipe, place: Path) -> GrowRecipe:
+    """The same files under the same names in another folder."""
+    import dataclasses
+
+    place.mkdir()
+    files = [
+        str(shutil.copy(path, place / Path(path).name))
+        for path in (*settings.corpus, *settings.heldout)
+    ]
+    model = shutil.copytree(settings.checkpoint, place / Path(settings.checkpoint).name)
+    return dataclasses.replace(
+        settings, corpus=(files[0],), heldout=(files[1],), checkpoint=str(model)
+    )
+
+
+def test_files_that_moved_are_the_same_files(
+    settings: GrowRecipe, grown: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(grown, tmp_path / "out"))
+    assert grow_model(moved(settings, tmp_path / "elsewhere"), out, quiet=True)["fresh"] == []
+
+
+def test_what_a_step_reads_is_in_its_key(settings: GrowRecipe, tmp_path: Path) -> None:
+    import dataclasses
+
+    mine = moved(settings, tmp_path / "elsewhere")
+    words = tmp_path / "words.txt"
+    words.write_text("模型\n", encoding="utf-8")
+    extend = dataclasses.replace(settings.extend, dictionary=str(words))
+    mine, out = dataclasses.replace(mine, extend=extend), tmp_path / "out"
+    grow_model(mine, out, quiet=True)
+    licence = Path(mine.checkpoint) / "LICENSE"
+    licence.write_text("free\n", encoding="utf-8")
+    assert grow_model(mine, out, quiet=True)["fresh"] == ["embed"]
+    assert (out / "model" / "LICENSE").is_file()
+    words.write_text("模型\n砚台\n", encoding="utf-8")
+    assert "extend" in grow_model(mine, out, quiet=True)["fresh"]
+    assert load_base(out / "tokenizer").surfaces().count("砚台".encode()) == 1
+
+
+def test_every_option_that_names_a_file_is_known_as_one() -> None:
+    import dataclasses
+    import typing
+
+    from yanmo.vocab.embed import EmbedOptions
+    from yanmo.vocab.extend import ExtendOptions
+    from yanmo.vocab.grow_steps import LISTS
+
+    for options, wanted in ((ExtendOptions, set(LISTS)), (EmbedOptions, {"remap"})):
+        hints = typing.get_type_hints(options)
+        names = {f.name for f in dataclasses.fields(options) if hints[f.name] == (str | None)}
+        assert names == wanted
+
+
+def test_a_user_who_edits_in_place_harms_nothing(
+    settings: GrowRecipe, grown: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    grow_model(settings, out, quiet=True)
+    before = hashes(out)
+    with (out / "tokenizer" / "tokenizer_config.json").open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    with (out / "model" / "config.json").open("a", encoding="utf-8") as stream:
+        stream.write("\n")
+    assert grow_model(settings, out, quiet=True)["fresh"] == []
+    assert hashes(out) == before
+    with (out / "model" / "model.safetensors").open("r+b") as stream:  # linked with the cache
+        stream.seek(-4, 2)
+        stream.write(b"\0\0\0\0")
+    assert grow_model(settings, out, quiet=True)["fresh"] == ["embed"]
+    assert hashes(out) == before
+
+
+def test_a_table_of_moved_ids_has_no_place_here(settings: GrowRecipe) -> None:
+    import dataclasses
+
+    with pytest.raises(RecipeError, match="ids do not move"):
+        dataclasses.replace(settings, embed=dataclasses.replace(settings.embed, remap="x.tsv"))

@@ -11,11 +11,13 @@ import sentencepiece
 from click.testing import CliRunner
 
 from yanmo.errors import UsageError
+from yanmo.vocab.base import load_base
 from yanmo.vocab.cli import group
 from yanmo.vocab.load import load_tokenizer
 from yanmo.vocab.merge import MergeOptions, merge_tokenizers
 from yanmo.vocab.patient import open_patient
 from yanmo.vocab.prune import PruneOptions, choose, parents_of, prune_tokenizer
+from yanmo.vocab.remap import read_remap, remap_table
 
 WORDS = ["研墨", "研墨先", "墨先", "北京的长城", "长城", "北京", "图书馆", "国家图书馆", "国家"]
 WORDS += ["机器学习", "机器", "学习"]
@@ -133,6 +135,28 @@ def test_usage(grown: tuple[Path, Path], spm_file: Path, tmp_path: Path) -> None
     with pytest.raises(UsageError, match="where the base ends"):
         prune_tokenizer(spm_file, tmp_path / "x", PruneOptions(keep=0), base=None, lines=[])
     assert not (tmp_path / "x").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    for out in (tmp_path / "mine", grown[1]):
+        with pytest.raises(UsageError, match=r"--out"):
+            run(grown, out, keep=3)
+    assert (tmp_path / "mine" / "thesis.txt").is_file()
+
+
+def test_a_row_of_the_table_is_a_line_whatever_the_token(
+    grown: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """\\r, U+2028 and U+0085 end a line for some readers."""
+    base = load_base(grown[1])
+    pieces = ["a", "\r\n", "\t", "\u2028\x85", "\\"]
+    table = remap_table(pieces, [0, 2, 4], [1, 0, 3, 0, 5])
+    rows = [line.split("\t") for line in table.decode().splitlines()]
+    assert [row[:2] for row in rows[1:]] == [["0", "0"], ["1", ""], ["2", "1"], ["3", ""],
+                                             ["4", "2"]]  # fmt: skip
+    assert {len(row) for row in rows} == {4}
+    assert [row[2].encode().decode("unicode_escape") for row in rows[1:]] == pieces
+    (tmp_path / "remap.tsv").write_bytes(table)
+    assert read_remap(tmp_path / "remap.tsv", base, base) == {0: 0, 2: 1, 4: 2}
 
 
 def test_command(grown: tuple[Path, Path], tmp_path: Path) -> None:

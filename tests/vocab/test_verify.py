@@ -182,3 +182,23 @@ def test_random_texts_are_seeded() -> None:
     assert any("\u4e00" <= c <= "\u9fff" for c in joined)
     assert any(ord(c) > 0xFFFF for c in joined)
     joined.encode("utf-8")
+
+
+def test_each_vocabulary_is_loaded_once(
+    english_bytes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tokenizers
+
+    base = load_base(english_bytes)
+    loads: list[str] = []
+    load = tokenizers.Tokenizer.from_str
+
+    class Counting:
+        @staticmethod
+        def from_str(text: str) -> object:
+            loads.append(text)
+            return load(text)
+
+    monkeypatch.setattr(tokenizers, "Tokenizer", Counting)
+    verify(base, base, random_count=10)
+    assert len(loads) == 2
