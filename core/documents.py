@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
@@ -61,6 +63,12 @@ ZSTD_LEVEL: Final = 3
 _REPETITIVE: Final = frozenset(
     ("source", "licence", "lang", "script", "encoding", "step", "rule", "how", "route")
 )
+
+
+CHUNK_BYTES: Final = 1 << 20
+"""Text is measured in chunks of this many UTF-8 bytes (a longer document is a chunk by itself), so
+that the decoded arrays stay near the cache: with 4 MiB the signals cost a tenth more. It does not
+change any result."""
 
 
 def document_id(source: str, origin: str) -> str:
@@ -178,6 +186,38 @@ def part_paths(path: str | Path) -> list[Path]:
         fix = "Give a run folder, a folder of Parquet parts, or a file."
         raise DataError("no documents here", where=path, fix=fix)
     return parts
+
+
+def text_buffer(column: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """The bytes of a text column and where each document starts and ends in them, without a copy.
+
+    Args:
+        column: a ``string`` or ``large_string`` array; slices are fine, null is the empty text.
+
+    Returns:
+        The UTF-8 buffer (uint8), and the byte offsets (int64, one more than rows).
+    """
+    if column.null_count:
+        column = column.fill_null("")
+    width = np.int64 if pa.types.is_large_string(column.type) else np.int32
+    _, offset_buffer, data = column.buffers()
+    if not len(column):
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    offsets = np.frombuffer(offset_buffer, width)[column.offset :][: len(column) + 1]
+    buffer = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    return buffer, offsets.astype(np.int64)
+
+
+def chunks(offsets: npt.NDArray[np.int64], *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
+    """Cut documents into runs of rows of at most ``chunk_bytes`` (at least one document each)."""
+    rows = len(offsets) - 1
+    start = 0
+    while start < rows:
+        limit = offsets[start] + chunk_bytes
+        stop = int(np.searchsorted(offsets, limit, side="right")) - 1
+        stop = min(max(stop, start + 1), rows)
+        yield slice(start, stop)
+        start = stop
 
 
 def iterate(

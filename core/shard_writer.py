@@ -90,7 +90,7 @@ class ShardWriter:
                 fix="Ids must be below the vocabulary size, and EOS only closes a document.",
             )
         ends = bounds[1:] - bounds[0] + np.arange(1, len(bounds))
-        self._bin.write(flat.astype(self._dtype).data)
+        self._bin.write(flat.astype(self._dtype, copy=False).data)
         ends_column = pa.array((ends + self.tokens).astype(np.uint64))
         checks = pa.array(document_checks(flat, ends))
         table = rows.append_column("end", ends_column).append_column("check", checks)

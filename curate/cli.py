@@ -258,13 +258,18 @@ def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: in
          sequence_tokens: int | None, **options: Any) -> None:  # fmt: skip
     """Tokenise the documents of a run into token shards with a held-out split."""
     from yanmo.recipe import load
+    from yanmo.workers import server_ends_with_errors
 
-    from .pack import PackSettings
-    from .pack_command import run_pack
+    from .start import start
 
-    seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
-    settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
-    totals, text = run_pack(documents, tokenizer, out, settings, workers=workers, quiet=quiet())
+    start(workers=workers, pack_with=tokenizer)
+    with server_ends_with_errors():
+        from .pack import PackSettings
+        from .pack_command import run_pack
+
+        seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
+        settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
+        totals, text = run_pack(documents, tokenizer, out, settings, workers=workers, quiet=quiet())
     if sequence_tokens is not None:
         from .packing_report import describe, write_packing
 

@@ -90,6 +90,19 @@ def guard(
     return [*held, *index, *alike, *last]
 
 
+def warm(text: str) -> None:
+    """Run the kernels on a short text, so that processes forked from this one have them."""
+    hashes, size = distinct_hashes(*grams(pa.array([text], pa.large_string())))
+    bounds = np.array([0, size[0]])
+    known = _bits_of(hashes)
+    _may_be_alike(hashes, bounds, known, len(hashes), 1.0)
+    places = np.arange(len(hashes))
+    rare = np.flatnonzero(_prefixes(places, bounds, 1.0))
+    starts = np.searchsorted(rare, np.arange(len(hashes) + 1))
+    index = Index(hashes, places, places, starts, np.zeros(len(rare), np.int64))
+    _mark((hashes, bounds), Sets(hashes, bounds), index, 1.0, np.zeros(1, np.bool_))
+
+
 def held_grams(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
     """Write the sets of a part's held-out documents: ``hashes.npy``, ``bounds.npy``.
 

@@ -203,5 +203,5 @@ def keep_order(
     # Nulls come last whatever the direction: pyarrow's default.
     direction = "descending" if descending else "ascending"
     by = [("group", "ascending"), ("key", direction), ("id", "ascending")]
-    order = pc.sort_indices(table, sort_keys=by)
-    return order.to_numpy().astype(np.int64)
+    order: I64 = pc.sort_indices(table, sort_keys=by).to_numpy().astype(np.int64)
+    return order

@@ -7,11 +7,9 @@ finish   links them into OUT and OUT/heldout; each is a complete shard folder
 
 import multiprocessing
 import os
-import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,37 +18,31 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from yanmo import manifest as manifests
+from yanmo.checks import close_documents, document_checks
 from yanmo.documents import iterate, part_paths
-from yanmo.errors import DataError, UsageError
+from yanmo.errors import DataError
 from yanmo.manifest import NAME as MANIFEST
 from yanmo.progress import track
 from yanmo.recipe import setting, to_table
-from yanmo.shard_writer import TOTALS, PartsWriter, write_manifest
+from yanmo.shard_writer import PartsWriter
 from yanmo.shards import DOCS_SCHEMA, TOKENIZER_FOLDER, Ids, Vocabulary
 from yanmo.tasks import Done, Identities, Input, Task, run
+from yanmo.workers import Workers
 
+from . import PRELOAD_PACK, heldout_guard
 from .heldout_guard import guard
+from .shard_folder import CACHE, finish, refuse_foreign_folder
 from .shuffle import shuffle
 
 if TYPE_CHECKING:
     from yanmo.vocab.load import Tokenizer
 
 SPLITS: Final = ("train", "heldout")
-CACHE: Final = ".cache"
 DOCUMENT_COLUMNS: Final = (
     "id", "text", "source", "licence", "origin", "url", "n_bytes", "n_chars",
 )  # fmt: skip
 MADE_HERE: Final = ("end", "cluster", "check")  # columns that no document brings along
-PART_FILE: Final = re.compile(r"part-\d{5}(\.bin|\.docs\.parquet)")
 BATCH_BYTES: Final = 4 << 20  # text tokenized at a time; a longer document is a batch by itself
-
-# What a tokenizer folder may hold beside the file that defines the ids; weights are left behind.
-TOKENIZER_FILES: Final = (
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
-    "generation_config.json", "yanmo.json",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,56 +96,78 @@ def pack_folder(
         UsageError: ``out`` holds something else, or there is no such tokenizer.
         DataError: nothing to pack, or the tokenizer has no EOS.
     """
-    from yanmo.vocab.load import load_tokenizer
+    from yanmo.vocab.load import find_tokenizer_file
 
     refuse_foreign_folder(out)
-    loaded = load_tokenizer(tokenizer)
-    vocabulary = vocabulary_of(loaded)
+    file = find_tokenizer_file(tokenizer)
     cache = out / CACHE
     identities = Identities(cache / "identities.json")
     parts = identities.identify(part_paths(documents))
     known = documents / "duplicates" / "documents.parquet"
     duplicates = identities.identify([known]) if known.is_file() else []
     identities.save()
-    plan = _run([_plan_task(duplicates, parts, settings)], cache, workers, quiet)[0]
-    if not plan.result["documents"]:
-        raise DataError("no documents to pack", where=documents)
-    guarded = [plan]
-    if settings.holdout_jaccard is not None and settings.holdout_fraction:
-        guarded += guard(plan, parts, settings.holdout_jaccard,
-                         lambda tasks: _run(tasks, cache, workers, quiet))  # fmt: skip
-    identity = Input(loaded.path, loaded.sha256)
-    parameters = {"max_part_tokens": settings.max_part_tokens, "tokenizer_sha256": loaded.sha256}
-    tasks = [
-        Task("pack", "yanmo.curate.pack:pack_part",
-             (part, guarded[-1].input(f"split-{number:05d}.parquet"), identity), parameters)
-        for number, part in enumerate(parts)
-    ]  # fmt: skip
-    done = _run(tasks, cache, workers, quiet)
-    packed = {"train": done, "heldout": done}
-    if settings.shuffle:
-        packed["train"] = shuffle(
-            done, vocabulary, settings, lambda t: _run(t, cache, workers, quiet)
-        )
+    with Workers(workers, preload=[PRELOAD_PACK]) as pool:
+        made = _run_steps(documents, (duplicates, parts), file, settings,
+                          lambda tasks: _run(tasks, cache, pool, quiet), pool)  # fmt: skip
+    identity = Input(file, made.vocabulary.tokenizer_sha256)
     inputs = [{"path": str(i.path), "sha256": i.identity, "bytes": i.path.stat().st_size}
               for i in (*duplicates, *parts, identity)]  # fmt: skip
     about = {"recipe": to_table(settings), "inputs": inputs, "seed": settings.seed}
-    told = {"about": about, "licences": _by_source(done), "encoding": _engines(done)}
+    told = {"about": about, "licences": _by_source(made.packed), "encoding": _engines(made.packed)}
     (out / MANIFEST).unlink(missing_ok=True)
-    made = {
-        split: _finish(folder, split, packed[split], loaded, told)
-        for split, folder in (("heldout", out / "heldout"), ("train", out))
-    }
+    heldout = finish(out / "heldout", "heldout", made.packed, made.vocabulary, file, told)
     return {
-        **made["train"],
-        "heldout": made["heldout"],
+        **finish(out, "train", made.train, made.vocabulary, file, told),
+        "heldout": heldout,
         "encoding": told["encoding"],
         "clusters_known": bool(duplicates),
-        "tokenizer_sha256": vocabulary.tokenizer_sha256,
-        "taken_back": guarded[-1].result.get("taken_back", 0),
-        "tasks": len(guarded) + len(done),
-        "fresh_tasks": sum(not d.cached for d in (*guarded, *done)),
+        "tokenizer_sha256": made.vocabulary.tokenizer_sha256,
+        "taken_back": made.split[-1].result.get("taken_back", 0),
+        "tasks": len(made.split) + len(made.packed),
+        "fresh_tasks": sum(not d.cached for d in (*made.split, *made.packed)),
     }
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Tasks done: those that split, the last of which holds the split, and those that packed."""
+
+    vocabulary: Vocabulary
+    split: list[Done]
+    packed: list[Done]
+    train: list[Done]
+
+
+def _run_steps(
+    documents: Path,
+    inputs: tuple[list[Input], list[Input]],
+    tokenizer: Path,
+    settings: PackSettings,
+    run_tasks: Callable[[list[Task]], list[Done]],
+    pool: Workers,
+) -> _Made:
+    """Split, then pack; ``inputs`` are the table of duplicates, if any, and the parts."""
+    parts = inputs[1]
+    split = run_tasks([_plan_task(*inputs, settings)])
+    if not split[0].result["documents"]:
+        raise DataError("no documents to pack", where=documents)
+    # After the first task, which runs here: until then the server behind the workers is loading.
+    if pool.count > 1:
+        pool.pool()
+    vocabulary = Vocabulary(**pool.call("yanmo.curate.pack:describe", tokenizer))
+    if settings.holdout_jaccard is not None and settings.holdout_fraction:
+        split += guard(split[0], parts, settings.holdout_jaccard, run_tasks)
+    identity = Input(tokenizer, vocabulary.tokenizer_sha256)
+    parameters = {"max_part_tokens": settings.max_part_tokens, "vocabulary": asdict(vocabulary)}
+    packed = run_tasks(
+        [
+            Task("pack", "yanmo.curate.pack:pack_part",
+                 (part, split[-1].input(f"split-{number:05d}.parquet"), identity), parameters)
+            for number, part in enumerate(parts)
+        ]
+    )  # fmt: skip
+    train = shuffle(packed, vocabulary, settings, run_tasks) if settings.shuffle else packed
+    return _Made(vocabulary, split, packed, train)
 
 
 def _plan_task(duplicates: Sequence[Input], parts: Sequence[Input], settings: PackSettings) -> Task:
@@ -165,39 +179,41 @@ def _plan_task(duplicates: Sequence[Input], parts: Sequence[Input], settings: Pa
     return Task("split", "yanmo.curate.holdout:plan_split", (*duplicates, *parts), parameters)
 
 
-def _run(tasks: Sequence[Task], cache: Path, workers: int, quiet: bool) -> list[Done]:
+def _run(tasks: Sequence[Task], cache: Path, workers: Workers, quiet: bool) -> list[Done]:
     with track(len(tasks), tasks[0].step, quiet=quiet) as watcher:
         return run(tasks, cache=cache, workers=workers, watcher=watcher)
 
 
-def refuse_foreign_folder(out: Path) -> None:
-    """Refuse to write into a folder that holds what is not ours."""
-    if out.exists() and not out.is_dir():
-        raise UsageError("--out is a file", where=out, fix="Give a folder.")
-    ours = {CACHE, MANIFEST, TOKENIZER_FOLDER, "heldout", "packing.json"}
-    names = sorted(path.name for path in out.iterdir()) if out.exists() else []
-    foreign = [n for n in names if n not in ours and not (n[0] == "." or PART_FILE.fullmatch(n))]
-    if foreign:
-        raise UsageError("--out holds other files", where=out, value=foreign[:5],
-                         fix="Give a new folder, or one that `pack` wrote.")  # fmt: skip
-
-
-def vocabulary_of(tokenizer: "Tokenizer") -> Vocabulary:
-    """What the shards say about their tokenizer.
+def describe(tokenizer: Path) -> dict[str, Any]:
+    """The :class:`Vocabulary` of a tokenizer as a table; the tokenizer stays loaded.
 
     Raises:
         DataError: it has no EOS, and every document must be closed.
     """
-    if tokenizer.eos_id is None:
-        raise DataError("the tokenizer has no end-of-sequence token", where=tokenizer.path,
+    from yanmo.vocab.load import column_encoder
+
+    found = column_encoder(tokenizer).tokenizer
+    if found.eos_id is None:
+        raise DataError("the tokenizer has no end-of-sequence token", where=found.path,
                         fix='Name it in tokenizer_config.json: {"eos_token": "</s>"}.')  # fmt: skip
-    return Vocabulary(
-        tokenizer_sha256=tokenizer.sha256,
-        vocab_size=tokenizer.vocab_size,
-        eos_id=tokenizer.eos_id,
-        bos_id=tokenizer.bos_id,
-        pad_id=tokenizer.pad_id,
+    return asdict(
+        Vocabulary(found.sha256, found.vocab_size, found.eos_id, found.bos_id, found.pad_id)
     )
+
+
+def warm(tokenizer: Path, text: str) -> None:
+    """Load all that packing needs; processes forked from this one share it. Starts no thread.
+
+    Args:
+        tokenizer: what tasks will ask for.
+        text: something for the kernels to run on.
+    """
+    from yanmo.vocab.load import column_encoder
+
+    column_encoder(tokenizer).warm(text)
+    close_documents(np.zeros(1, np.uint32), np.arange(2), 1, 2)
+    document_checks(np.zeros(1, np.uint32), np.ones(1, np.int64))
+    heldout_guard.warm(text)
 
 
 def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -208,7 +224,7 @@ def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
 
     Args:
         inputs: the part (document table), its split (:mod:`yanmo.curate.holdout`), the tokenizer.
-        parameters: ``max_part_tokens``, and ``tokenizer_sha256``.
+        parameters: ``max_part_tokens``, and ``vocabulary`` as :func:`describe` gives it.
         out: folder to write.
 
     Returns:
@@ -222,8 +238,8 @@ def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict
 
     if multiprocessing.parent_process() is not None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # parts are the unit of parallelism
-    encoder = column_encoder(inputs[2], parameters["tokenizer_sha256"])
-    vocabulary, limit = vocabulary_of(encoder.tokenizer), parameters["max_part_tokens"]
+    encoder = column_encoder(inputs[2])
+    vocabulary, limit = Vocabulary(**parameters["vocabulary"]), parameters["max_part_tokens"]
     encoder.start()
     failed = None
     try:
@@ -303,41 +319,6 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
             start, before = stop, int(ends[stop - 1])
 
 
-def _finish(
-    folder: Path, split: str, done: Sequence[Done], tokenizer: "Tokenizer", told: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Link the parts of one split into its folder; the manifest comes last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MANIFEST).unlink(missing_ok=True)
-    for old in [path for path in folder.iterdir() if PART_FILE.fullmatch(path.name)]:
-        old.unlink()
-    known: dict[str, str] = {}
-    sources: dict[str, dict[str, int]] = {}
-    made = [(d, name) for d in done for name in d.result[split]["parts"]]
-    for number, (task, name) in enumerate(made):
-        for suffix in (".bin", ".docs.parquet"):
-            target = folder / f"part-{number:05d}{suffix}"
-            _link(task.folder / f"{name}{suffix}", target)
-            known[target.name] = task.files[f"{name}{suffix}"]
-    for task in done:
-        for source, totals in task.result[split]["sources"].items():
-            sums = sources.setdefault(source, dict.fromkeys(TOTALS, 0))
-            for name in TOTALS:
-                sums[name] += totals[name]
-    copy_tokenizer(tokenizer.path, folder / TOKENIZER_FOLDER)
-    manifest = write_manifest(
-        folder,
-        vocabulary_of(tokenizer),
-        split=split,
-        sources=dict(sorted(sources.items())),
-        about=told["about"],
-        known=known,
-    )
-    manifest |= {name: told[name] for name in ("licences", "encoding")}
-    manifests.write(folder, manifest)
-    return {**manifest["counts"], "parts": len(made), "sources": manifest["sources"]}
-
-
 def _by_source(done: Sequence[Done]) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
     for task in done:
@@ -355,27 +336,6 @@ def _engines(done: Sequence[Done]) -> dict[str, Any]:
     why = sorted({part["why"] for part in told if part["why"]})
     return {"parts": dict(sorted(engines.items())), "reference": told[0]["reference"],
             "why_not_kernels": why, **sums}  # fmt: skip
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
-
-
-def copy_tokenizer(file: Path, folder: Path) -> None:
-    """Copy what makes a tokenizer folder: the file that defines the ids, and its companions.
-
-    Args:
-        file: the file that defines the ids.
-        folder: replaced.
-    """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    names = [name for name in TOKENIZER_FILES if (file.parent / name).is_file()]
-    for name in sorted({*names, file.name}):
-        shutil.copyfile(file.parent / name, folder / name)
 
 
 def shards_tokenizer(folder: Path) -> "Tokenizer":

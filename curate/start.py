@@ -2,9 +2,10 @@
 
 import gc
 import os
+from pathlib import Path
 from typing import Final
 
-from . import GARBAGE, PRELOAD
+from . import GARBAGE, PACK_TOKENIZER, PRELOAD, PRELOAD_PACK
 
 _SETTINGS: Final = {
     # Threads for linear algebra, which we have none of: they spin for a while when started.
@@ -15,11 +16,12 @@ _SETTINGS: Final = {
 }
 
 
-def start(*, workers: int) -> None:
+def start(*, workers: int, pack_with: Path | None = None) -> None:
     """Prepare this process, and start the one that will fork the workers: it loads while we do.
 
     Args:
         workers: how many the command will use.
+        pack_with: the tokenizer with which the command will pack; all it will do is that.
     """
     from .compiled import start_lean
 
@@ -31,4 +33,6 @@ def start(*, workers: int) -> None:
     if workers > 1:
         from yanmo.workers import start_server
 
-        start_server([PRELOAD])
+        if pack_with is not None:
+            os.environ[PACK_TOKENIZER] = str(pack_with)
+        start_server([PRELOAD if pack_with is None else PRELOAD_PACK])

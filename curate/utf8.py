@@ -4,12 +4,13 @@ Kernels see a document as the slice ``codes[bounds[d]:bounds[d + 1]]`` of one ar
 Decoding once costs about 2 ns a byte and lets every kernel index characters instead of bytes.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
+
+from yanmo.documents import chunks as chunks
+from yanmo.documents import text_buffer as text_buffer
 
 from .compiled import kernel as kernel
 
@@ -17,44 +18,7 @@ Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int32]
 Bounds = npt.NDArray[np.int64]
 
-CHUNK_BYTES: Final = 1 << 20
-"""Text is measured in chunks of this many UTF-8 bytes (a longer document is a chunk by itself), so
-that the decoded arrays stay near the cache: with 4 MiB the signals cost a tenth more. It does not
-change any result."""
-
 REPLACEMENT: Final = 0xFFFD
-
-
-def text_buffer(column: pa.Array) -> tuple[Bytes, Bounds]:
-    """The bytes of a text column and where each document starts and ends in them, without a copy.
-
-    Args:
-        column: a ``string`` or ``large_string`` array; slices are fine, null is the empty text.
-
-    Returns:
-        The UTF-8 buffer (uint8), and the byte offsets (int64, one more than rows).
-    """
-    if column.null_count:
-        column = column.fill_null("")
-    width = np.int64 if pa.types.is_large_string(column.type) else np.int32
-    _, offset_buffer, data = column.buffers()
-    if not len(column):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    offsets = np.frombuffer(offset_buffer, width)[column.offset :][: len(column) + 1]
-    buffer = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return buffer, offsets.astype(np.int64)
-
-
-def chunks(offsets: Bounds, *, chunk_bytes: int = CHUNK_BYTES) -> Iterator[slice]:
-    """Cut documents into runs of rows of at most ``chunk_bytes`` (at least one document each)."""
-    rows = len(offsets) - 1
-    start = 0
-    while start < rows:
-        limit = offsets[start] + chunk_bytes
-        stop = int(np.searchsorted(offsets, limit, side="right")) - 1
-        stop = min(max(stop, start + 1), rows)
-        yield slice(start, stop)
-        start = stop
 
 
 @kernel

@@ -17,6 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int32]
 Bounds = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
 
 CODES: Final = 0x110000
 OTHER, LETTER, NUMBER, SPACE, LINE = range(5)  # kinds of characters, the low bits of a class
@@ -109,7 +110,7 @@ def decode(
 @kernel
 def cut(
     codes: Codes, bounds: Bounds, classes: Bytes, tables: CutTables
-) -> tuple[Bounds, Bounds, npt.NDArray[np.bool_]]:
+) -> tuple[Bounds, Bounds, Flags]:
     """Cut documents into segments.
 
     Args:
@@ -270,6 +271,15 @@ def _in_filter(left: int, right: int, joined: Words) -> Number:
 
 
 @kernel
+def _note(left: Number, right: Number, joined: Words) -> None:
+    """Set the bit that :func:`_in_filter` looks at."""
+    bits = np.uint64(len(joined) * 64 - 1)
+    h = (np.uint64(left) << np.uint64(21) | np.uint64(right)) * _GOLDEN
+    at = h >> np.uint64(32) & bits
+    joined[at >> np.uint64(6)] |= np.uint64(1) << (at & np.uint64(63))
+
+
+@kernel
 def _edge(code: int, last: bool) -> int:
     """The last or the first byte of a character."""
     if code < 0x80:
@@ -293,3 +303,60 @@ def _ends_meet(left: int, right: int, classes: Bytes, joined: Words, crossed: By
     if left < 0x80 or right < 0x80:
         return False
     return crossed[_edge(left, True), _edge(right, False) - 0xC0] != 0
+
+
+@kernel
+def neighbours(codes: Codes, bounds: Bounds, joined: Words) -> None:
+    """Note all pairs of characters that stand side by side in an entry."""
+    for entry in range(len(bounds) - 1):
+        for k in range(bounds[entry] + 1, bounds[entry + 1]):
+            _note(codes[k - 1], codes[k], joined)
+
+
+@kernel
+def crossings(data: Bytes, bounds: Bounds, joined: Words, crossed: Bytes, flags: Flags) -> None:
+    """Note all pairs of characters, or of their ends, that stand side by side in an entry."""
+    for entry in range(len(bounds) - 1):
+        low, high = bounds[entry], bounds[entry + 1]
+        for k in range(low + 1, high):
+            if data[k] & 0xC0 == 0x80:
+                continue
+            left, first = 0, k - 1
+            while first >= low and data[first] & 0xC0 == 0x80:
+                first -= 1
+            if first >= low:
+                left = _code(data, first, k)
+            last = k + 1
+            while last < high and data[last] & 0xC0 == 0x80:
+                last += 1
+            size = 1 if data[k] < 0x80 else 2 if data[k] < 0xE0 else 3 if data[k] < 0xF0 else 4
+            whole = last - k == size
+            right = _code(data, k, last) if whole else 0
+            before, after = CODES + np.int64(data[k - 1]), CODES + np.int64(data[k])
+            if first >= low and left >= CODES:
+                continue  # no text has these bytes
+            if first >= low and whole:
+                _note(left, right, joined)
+            elif first >= low:
+                flags[0, left] = True
+                _note(left, after, joined)
+            elif whole:
+                flags[1, right] = True
+                _note(before, right, joined)
+            elif data[k] >= 0xC0:
+                crossed[data[k - 1], data[k] - 0xC0] = 1
+
+
+@kernel
+def _code(data: Bytes, first: int, stop: int) -> Number:
+    """The code point of a character's bytes; at least ``CODES`` if they are none."""
+    lead = np.int64(data[first])
+    if lead < 0x80:
+        return lead if stop - first == 1 else CODES
+    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+    if stop - first != size:
+        return CODES
+    code = lead & (0xFF >> (size + 1))
+    for k in range(first + 1, stop):
+        code = code << 6 | np.int64(data[k]) & 0x3F
+    return min(code, CODES)

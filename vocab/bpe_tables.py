@@ -16,7 +16,7 @@ import numpy.typing as npt
 from . import bpe_cut, convert
 from .bpe_cut import CODES, CutTables
 from .bpe_merge import NO_PAIR, MergeTables, encode, hash_codes, new_cache
-from .kernels import Number, kernel
+from .kernels import kernel
 from .load import FastEngine, SentencePieceEngine, Tokenizer
 from .spm import Model, PieceType, normalizer_of, parse_model
 
@@ -32,8 +32,6 @@ _STYLES: Final = {
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
-Bytes = npt.NDArray[np.uint8]
-Bits = npt.NDArray[np.bool_]
 
 
 class Unsupported(Exception):
@@ -193,10 +191,11 @@ def _of_byte_level(document: Mapping[str, Any]) -> Fast:
     ]
     known = {t: spelt for t in vocab if (spelt := convert.from_alphabet(t)) is not None}
     data = np.frombuffer(b"".join(known.values()), np.uint8)
-    bounds = np.concatenate([[0], np.cumsum([len(d) for d in known.values()], dtype=np.int64)])
+    sizes = np.array([0, *map(len, known.values())], np.int64)
+    bounds = np.cumsum(sizes)
     joined, crossed = np.zeros(_FILTER_WORDS, np.uint64), np.zeros((256, 64), np.uint8)
     flags = np.zeros((2, CODES), np.bool_)
-    _crossings(data, bounds.astype(np.int64), joined, crossed, flags)
+    bpe_cut.crossings(data, bounds, joined, crossed, flags)
     patterns = _looked_for(document, 0x20)
     tables = _merge(_size(document), merges, None, byte, [])
     words = {t: i for text, i in vocab.items() if (t := _characters(known.get(text))) is not None}
@@ -263,64 +262,6 @@ def _with_words(
     )
 
 
-@kernel
-def _crossings(data: Bytes, bounds: I64, joined: U64, crossed: Bytes, flags: Bits) -> None:
-    """Note all pairs of characters, or of their ends, that stand side by side in an entry."""
-    for entry in range(len(bounds) - 1):
-        low, high = bounds[entry], bounds[entry + 1]
-        for k in range(low + 1, high):
-            if data[k] & 0xC0 == 0x80:
-                continue
-            left, first = 0, k - 1
-            while first >= low and data[first] & 0xC0 == 0x80:
-                first -= 1
-            if first >= low:
-                left = _code(data, first, k)
-            last = k + 1
-            while last < high and data[last] & 0xC0 == 0x80:
-                last += 1
-            size = 1 if data[k] < 0x80 else 2 if data[k] < 0xE0 else 3 if data[k] < 0xF0 else 4
-            whole = last - k == size
-            right = _code(data, k, last) if whole else 0
-            before, after = CODES + np.int64(data[k - 1]), CODES + np.int64(data[k])
-            if first >= low and left >= CODES:
-                continue  # no text has these bytes
-            if first >= low and whole:
-                _note(left, right, joined)
-            elif first >= low:
-                flags[0, left] = True
-                _note(left, after, joined)
-            elif whole:
-                flags[1, right] = True
-                _note(before, right, joined)
-            elif data[k] >= 0xC0:
-                crossed[data[k - 1], data[k] - 0xC0] = 1
-
-
-@kernel
-def _code(data: Bytes, first: int, stop: int) -> Number:
-    """The code point of a character's bytes; at least ``CODES`` if they are none."""
-    lead = np.int64(data[first])
-    if lead < 0x80:
-        return lead if stop - first == 1 else CODES
-    size = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-    if stop - first != size:
-        return CODES
-    code = lead & (0xFF >> (size + 1))
-    for k in range(first + 1, stop):
-        code = code << 6 | np.int64(data[k]) & 0x3F
-    return min(code, CODES)
-
-
-@kernel
-def _note(left: Number, right: Number, joined: U64) -> None:
-    """Set the bit that ``bpe_cut`` will look at."""
-    bits = np.uint64(len(joined) * 64 - 1)
-    h = (np.uint64(left) << np.uint64(21) | np.uint64(right)) * _GOLDEN
-    at = h >> np.uint64(32) & bits
-    joined[at >> np.uint64(6)] |= np.uint64(1) << (at & np.uint64(63))
-
-
 # --- both
 
 
@@ -353,16 +294,9 @@ def _flat(texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], I64]:
 def _cut_by(entries: Iterable[str], patterns: Sequence[str]) -> CutTables:
     joined = np.zeros(_FILTER_WORDS, np.uint64)
     codes, bounds = _flat(list(entries))
-    _neighbours(codes, bounds, joined)
+    bpe_cut.neighbours(codes, bounds, joined)
     crossed = np.zeros((256, 64), np.uint8)
     return CutTables(joined, crossed, False, bpe_cut.WHOLE, 0, *_flat(patterns))
-
-
-@kernel
-def _neighbours(codes: npt.NDArray[np.int32], bounds: I64, joined: U64) -> None:
-    for entry in range(len(bounds) - 1):
-        for k in range(bounds[entry] + 1, bounds[entry + 1]):
-            _note(codes[k - 1], codes[k], joined)
 
 
 def _merge(

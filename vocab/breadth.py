@@ -82,6 +82,17 @@ def count_listed(symbols: I32, ends: I64, first: Number, times: I64, column: I64
 
 
 @kernel
+def gather_parts(uses: I64, left: I32, right: I32) -> None:
+    """Let each candidate's uses count for its halves too, the youngest first."""
+    for token in range(len(left) - 1, -1, -1):
+        for side in range(2):
+            half = left[token] if side == 0 else right[token]
+            if half >= 0:
+                for group in range(uses.shape[1]):
+                    uses[half, group] += uses[token, group]
+
+
+@kernel
 def _worth(row: I64, shares: Any, sizes: Any, power: Number) -> Number:
     total = 0.0
     for group in range(len(row)):

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from .base import Base, Token
-from .breadth import Forest, by_worth, count_listed, count_uses
+from .breadth import F64, Forest, by_worth, count_listed, count_uses, gather_parts
 from .counted import Counted
 from .derive import Deriver
-from .evidence import Evidence, gather
+from .evidence import gather
 from .kernels import I32, I64
 from .learn import Learned
 from .segment import Symbols
@@ -71,33 +72,84 @@ class Refusals:
     max_domain_share: float | None = None
     min_variety: float = 0.0
 
-    def reason(self, candidate: Candidate) -> str | None:
-        """The rule that refuses a candidate, or ``None``."""
-        word = next((word for word in self.blocked if word in candidate.text), None)
-        if word is not None:
-            return f"holds the listed word {word}"
-        limit = self.max_domain_share
-        long = len(candidate.text)
-        if limit is not None and long > 1 and candidate.top_share > limit:
-            return "suspicious: mostly from one site"
-        if long >= LONG and candidate.runs < self.min_variety * candidate.count:
-            return "suspicious: copied with what stands around it"
-        if candidate.listed > 0:
-            return None
-        if candidate.count < self.min_count:
-            return "too rare"
-        if candidate.documents < self.min_documents:
-            return "in too few documents"
-        return None
+    def reasons(self, facts: "Facts") -> dict[int, str]:
+        """The rule that refuses each candidate that is refused, by its number."""
+        unlisted = facts.listed == 0
+        spared = self.min_variety * facts.count
+        most = np.inf if self.max_domain_share is None else self.max_domain_share
+        # The later rule is the one that is told.
+        rules: list[tuple[npt.NDArray[np.bool_], str]] = [
+            (unlisted & (facts.documents < self.min_documents), "in too few documents"),
+            (unlisted & (facts.count < self.min_count), "too rare"),
+            ((facts.length >= LONG) & (facts.runs < spared),
+             "suspicious: copied with what stands around it"),
+            ((facts.length > 1) & (facts.top_share > most), "suspicious: mostly from one site"),
+        ]  # fmt: skip
+        found: dict[int, str] = {}
+        for refused, rule in rules:
+            found |= dict.fromkeys(np.flatnonzero(refused).tolist(), rule)
+        return found | self._blocked(facts.texts)
+
+    def _blocked(self, texts: Sequence[str]) -> dict[int, str]:
+        """Texts that hold a listed word: their parts are looked up, for the list may be long."""
+        place = {word: at for at, word in reversed(list(enumerate(self.blocked)))}
+        found = {}
+        for number, text in enumerate(texts) if place else ():
+            held = [
+                place[text[start:stop]]
+                for start in range(len(text))
+                for stop in range(start + 1, len(text) + 1)
+                if text[start:stop] in place
+            ]
+            if held:
+                found[number] = f"holds the listed word {self.blocked[min(held)]}"
+        return found
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of all candidates, in columns; see :class:`Candidate`.
+
+    Virtual characters come first, by number, then merges in the order of learning.
+    """
+
+    texts: list[str]
+    parts: list[tuple[str, str] | None]
+    length: I64
+    count: I64
+    listed: I64
+    documents: I64
+    domains: I64
+    top_share: F64
+    runs: I64
+
+    def candidate(self, k: int, worth: float) -> Candidate:
+        """One of them."""
+        return Candidate(
+            text=self.texts[k],
+            count=int(self.count[k]),
+            documents=int(self.documents[k]),
+            domains=int(self.domains[k]),
+            top_share=float(self.top_share[k]),
+            runs=int(self.runs[k]),
+            listed=int(self.listed[k]),
+            worth=1e6 * worth,
+            parts=self.parts[k],
+        )
 
 
 @dataclass(frozen=True)
 class Field:
-    """All candidates: virtual characters by number, then merges in the order of learning."""
+    """All candidates: facts, worth, why some are refused, and the order in which to take them."""
 
-    candidates: list[Candidate]
-    reasons: list[str | None]
+    facts: Facts
+    worth: F64
+    reasons: dict[int, str]
     order: list[int]
+
+    def candidate(self, k: int) -> Candidate:
+        """A candidate with its worth."""
+        return self.facts.candidate(k, float(self.worth[k]))
 
 
 def candidates_of(
@@ -112,57 +164,49 @@ def candidates_of(
         learned: merges on them.
         rules: what is refused.
     """
-    first = symbols.first_virtual
     left, right = _halves(symbols, learned)
     uses = _uses(counted, symbols, learned)
     inside = uses.copy()
-    _gather_parts(inside, left, right)
-    evidence = gather(counted.runs, symbols, learned, counted.hosts)
-    texts = [s.decode("utf-8", errors="replace") for s in base.surfaces()] + symbols.virtual
-    for a, b in zip(learned.left, learned.right, strict=True):
-        texts.append(texts[a] + texts[b])
-    facts = _Facts(texts[first:], inside, evidence, bool(counted.listed.any()))
-    virtual = len(symbols.virtual)
-    parts = [None] * virtual + [
-        (texts[a], texts[b]) for a, b in zip(learned.left, learned.right, strict=True)
-    ]
-    reasons = [rules.reason(facts.candidate(k, 0.0, None)) for k in range(len(left))]
-    refused = np.array([reason is not None for reason in reasons], np.bool_)
-    for k in range(virtual, len(left)):
-        halves = [half for half in (left[k], right[k]) if half >= 0]
-        if not refused[k] and any(refused[half] for half in halves):
-            refused[k], reasons[k] = True, "a part of it was kept out"
+    gather_parts(inside, left, right)
+    facts = _facts_of(base, counted, symbols, learned, inside)
+    reasons = rules.reasons(facts)
+    for k, halves in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        if k not in reasons and any(half in reasons for half in halves):
+            reasons[k] = "a part of it was kept out"
+    refused = np.zeros(len(left), np.bool_)
+    refused[list(reasons)] = True
     # With SentencePiece a character that takes k entries now saves k - 1 for one entry; with bytes
     # it needs about k - 1 entries (its prefixes).
     saved = np.ones(len(left), np.int64)
     if base.model is not None:
-        saved[:virtual] = symbols.pieces_per_character - 1
+        saved[: len(symbols.virtual)] = symbols.pieces_per_character - 1
     order, worth = by_worth(uses, counted.groups, Forest(left, right, saved, refused))
-    found = [facts.candidate(k, float(worth[k]), parts[k]) for k in range(len(left))]
-    return Field(found, reasons, order.tolist())
+    return Field(facts, worth, reasons, order.tolist())
 
 
-@dataclass(frozen=True)
-class _Facts:
-    texts: list[str]
-    inside: I64
-    evidence: Evidence
-    has_list: bool
-
-    def candidate(self, k: int, worth: float, parts: tuple[str, str] | None) -> Candidate:
-        row = self.inside[k]
-        documents = row[:-1] if self.has_list else row
-        return Candidate(
-            text=self.texts[k],
-            count=int(documents.sum()),
-            documents=int(self.evidence.documents[k]),
-            domains=int(self.evidence.domains[k]),
-            top_share=float(self.evidence.top_share[k]),
-            runs=int(self.evidence.runs[k]),
-            listed=int(row[-1]) if self.has_list else 0,
-            worth=1e6 * worth,
-            parts=parts,
-        )
+def _facts_of(
+    base: Base, counted: Counted, symbols: Symbols, learned: Learned, inside: I64
+) -> Facts:
+    """The columns of all candidates; ``inside`` are their uses, those in longer ones included."""
+    evidence = gather(counted.runs, symbols, learned, counted.hosts)
+    texts = [s.decode("utf-8", errors="replace") for s in base.surfaces()] + symbols.virtual
+    parts: list[tuple[str, str] | None] = [None] * len(symbols.virtual)
+    for a, b in zip(learned.left.tolist(), learned.right.tolist(), strict=True):
+        parts.append((texts[a], texts[b]))
+        texts.append(texts[a] + texts[b])
+    own = texts[symbols.first_virtual :]
+    listed = bool(counted.listed.any())
+    return Facts(
+        texts=own,
+        parts=parts,
+        length=np.array([len(text) for text in own], np.int64),
+        count=(inside[:, :-1] if listed else inside).sum(axis=1),
+        listed=inside[:, -1] if listed else np.zeros(len(own), np.int64),
+        documents=evidence.documents,
+        domains=evidence.domains,
+        top_share=evidence.top_share,
+        runs=evidence.runs,
+    )
 
 
 def _halves(symbols: Symbols, learned: Learned) -> tuple[I32, I32]:
@@ -189,14 +233,6 @@ def _uses(counted: Counted, symbols: Symbols, learned: Learned) -> I64:
     return uses
 
 
-def _gather_parts(uses: I64, left: I32, right: I32) -> None:
-    """Let each candidate's uses count for its halves too, the youngest first."""
-    for k in range(len(left) - 1, -1, -1):
-        for half in (left[k], right[k]):
-            if half >= 0:
-                uses[half] += uses[k]
-
-
 def take(deriver: Deriver, found: Field, asked: int) -> Choice:
     """Walk the candidates until there are enough entries.
 
@@ -205,9 +241,9 @@ def take(deriver: Deriver, found: Field, asked: int) -> Choice:
     choice = Choice()
     last = 0.0
     for number in found.order:
-        candidate = found.candidates[number]
-        if len(choice.tokens) >= asked or found.reasons[number] is not None:
+        if len(choice.tokens) >= asked or number in found.reasons:
             break
+        candidate = found.candidate(number)
         missing = [p for p in candidate.parts or () if not deriver.knows(p.encode())]
         reason = "a part of it was kept out" if missing else None
         single = candidate.parts is None
@@ -222,9 +258,9 @@ def take(deriver: Deriver, found: Field, asked: int) -> Choice:
     if len(choice.tokens) < asked:
         last = 0.0
     refused = [
-        (reason, candidate)
-        for reason, candidate in zip(found.reasons, found.candidates, strict=True)
-        if reason is not None and candidate.worth >= last
+        (reason, found.candidate(number))
+        for number, reason in found.reasons.items()
+        if 1e6 * found.worth[number] >= last
     ]
     choice.kept_out += sorted(refused, key=lambda item: (-item[1].worth, item[1].text))
     return choice
@@ -245,7 +281,7 @@ def added_table(base_size: int, choice: Choice) -> bytes:
     for number, token in enumerate(choice.tokens):
         halves = [(h or b"").decode("utf-8", errors="backslashreplace")
                   for h in (token.surface, token.left, token.right)]  # fmt: skip
-        facts = _facts(choice.evidence.get(token.surface))
+        facts = _columns(choice.evidence.get(token.surface))
         rows.append("\t".join((str(base_size + number), halves[0], token.why, *halves[1:], *facts)))
     return ("\n".join(rows) + "\n").encode()
 
@@ -253,11 +289,11 @@ def added_table(base_size: int, choice: Choice) -> bytes:
 def kept_out_table(choice: Choice) -> bytes:
     """The candidates that were kept out although they were worth an entry, as TSV."""
     rows = ["\t".join(("token", "reason", *COLUMNS))]
-    rows += ["\t".join((c.text, reason, *_facts(c))) for reason, c in choice.kept_out]
+    rows += ["\t".join((c.text, reason, *_columns(c))) for reason, c in choice.kept_out]
     return ("\n".join(rows) + "\n").encode()
 
 
-def _facts(candidate: Candidate | None) -> tuple[str, ...]:
+def _columns(candidate: Candidate | None) -> tuple[str, ...]:
     if candidate is None:
         return ("",) * len(COLUMNS)
     c = candidate

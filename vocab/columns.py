@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from yanmo.documents import chunks, text_buffer
+
 from . import bpe_cut
 from .bpe_merge import encode, new_cache
 from .bpe_tables import Fast, Unsupported, tables_of
@@ -42,7 +44,8 @@ class Proof:
 
     Attributes:
         sampled_texts, sampled_bytes: encoded by both engines, with equal ids.
-        handed_texts: texts that hold what the kernels leave to the reference.
+        handed_texts: texts that the reference encoded: they hold what the kernels leave to it, or
+            nothing of their column could be compared.
     """
 
     sampled_texts: int = 0
@@ -79,6 +82,11 @@ class ColumnEncoder:
         assert isinstance(self._tables, Fast)
         return _Kernels(self._tables)
 
+    def warm(self, text: str) -> None:
+        """Make the tables and run the kernels; the reference is not asked (it starts threads)."""
+        if not self.why_not:
+            self._kernels.encode(pa.array([text], pa.large_string()))
+
     def encode(self, texts: pa.Array) -> tuple[Ids, Bounds]:
         """Encode a column, without any special token.
 
@@ -95,11 +103,23 @@ class ColumnEncoder:
             return self.reference(texts)
         texts.validate(full=True)  # the kernels rely on UTF-8
         sample = _sample(texts)
-        mine = self._fast(pa.array(sample, pa.large_string()))
-        _compare(sample, mine, self._ask(sample))
-        self.proof.sampled_texts += len(sample)
-        self.proof.sampled_bytes += sum(len(text.encode()) for text in sample)
+        if sample and not self._prove(pa.array(sample, pa.large_string())):
+            self.proof.handed_texts += len(texts)
+            return self.reference(texts)
         return self._fast(texts)
+
+    def _prove(self, sample: pa.Array) -> int:
+        """Encode a sample with both engines; how many texts of it the kernels take.
+
+        Raises:
+            Differs: their ids are others.
+        """
+        ids, bounds, handed = self._kernels.encode(sample)
+        mine = sample.filter(pa.array(~handed)).to_pylist()
+        _compare(mine, (ids, _bounds(np.diff(bounds)[~handed])), self._ask(mine))
+        self.proof.sampled_texts += len(mine)
+        self.proof.sampled_bytes += sum(len(text.encode()) for text in mine)
+        return len(mine)
 
     def start(self) -> None:
         """Forget what has been seen: another column begins."""
@@ -157,13 +177,10 @@ class _Kernels:
         self.cache = new_cache(_CACHE_SLOTS, _CACHE_POOL)
 
     def encode(self, texts: pa.Array) -> tuple[Ids, Bounds, npt.NDArray[np.bool_]]:
-        buffer, offsets = _buffer(texts)
+        buffer, offsets = text_buffer(texts)
         found, sizes, handed = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)], []
-        start = 0
-        while start < len(texts):
-            limit = offsets[start] + _CHUNK_BYTES
-            stop = max(int(np.searchsorted(offsets, limit, side="right")) - 1, start + 1)
-            some = offsets[start : stop + 1]
+        for rows in chunks(offsets, chunk_bytes=_CHUNK_BYTES):
+            some = offsets[rows.start : rows.stop + 1]
             codes, bounds, new = bpe_cut.decode(
                 buffer, some, self.fast.prefix, self.fast.space, self.classes
             )
@@ -174,7 +191,6 @@ class _Kernels:
             found.append(ids)
             sizes.append(np.diff(at))
             handed.append(foreign)
-            start = stop
         flags = np.concatenate([np.zeros(0, np.bool_), *handed])
         return np.concatenate(found), _bounds(np.concatenate(sizes)), flags
 
@@ -183,21 +199,9 @@ def _bounds(sizes: Bounds) -> Bounds:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
 
 
-def _buffer(texts: pa.Array) -> tuple[npt.NDArray[np.uint8], Bounds]:
-    """The bytes of a column and where each text starts and ends in them, without a copy."""
-    if texts.null_count:
-        texts = texts.fill_null("")
-    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
-    _, offsets, data = texts.buffers()
-    if not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    buffer = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return buffer, np.frombuffer(offsets, width)[texts.offset :][: len(texts) + 1].astype(np.int64)
-
-
 def _sample(texts: pa.Array) -> list[str]:
     """Windows of the texts, evenly spaced over all their bytes."""
-    buffer, offsets = _buffer(texts)
+    buffer, offsets = text_buffer(texts)
     total = int(offsets[-1] - offsets[0])
     windows = -(-total // (SAMPLE_SHARE * SAMPLE_BYTES))
     found = []

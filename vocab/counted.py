@@ -1,5 +1,6 @@
 """A corpus as counted Han runs, each input a witness of its own, and a list of words beside it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from .runs import RunCounter, Runs
 
 # Weights are kept in hundredths, so that counts stay whole numbers.
 WEIGHT_UNIT = 100
+MOST_DIGITS = 12  # of a frequency: sums of them are whole numbers in float64, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +90,14 @@ def count_corpus(
 
     Raises:
         DataError: there is no Han text, or the list of words holds none.
-        UsageError: a weight names no input.
+        UsageError: a weight names no input, or is below 0 or no number.
     """
     names = [input_name(path) for path in inputs]
-    for name in weighting.weights:
+    for name, weight in weighting.weights.items():
         if name not in names:
-            raise UsageError(
-                "a weight names no input",
-                value=name,
-                fix=did_you_mean(name, names),
-            )
+            raise UsageError("a weight names no input", value=name, fix=did_you_mean(name, names))
+        if not 0 <= weight < math.inf:
+            raise UsageError("a weight is a number from 0 up", where=name, value=weight)
     counter, sites = RunCounter(budget_bytes), Hosts()
     hosts: list[int] = []
     groups: list[I32] = []
@@ -172,14 +172,15 @@ def read_frequencies(path: str | Path) -> dict[str, int]:
         word, count = (*line.split("\t" if "\t" in line else " ", 2), "")[:2]
         if not is_han(word.strip()):
             continue
-        if not (count.strip().isascii() and count.strip().isdigit()):
+        digits = count.strip()
+        if not (digits.isascii() and digits.isdigit() and len(digits) <= MOST_DIGITS):
             raise UsageError(
                 "no frequency beside the word",
                 where=f"{path}:{number}",
                 value=line[:40],
-                fix="Each line: the word, a tab or space, a whole number.",
+                fix=f"Each line: the word, a tab or space, at most {MOST_DIGITS} digits.",
             )
-        found[word.strip()] = found.get(word.strip(), 0) + int(count)
+        found[word.strip()] = found.get(word.strip(), 0) + int(digits)
     if not any(found.values()):
         raise UsageError("no Han word with a frequency in the list", where=path)
     return found

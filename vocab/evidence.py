@@ -22,21 +22,17 @@ class Evidence:
     """Columns with one row a candidate: virtual characters first, then merges in order.
 
     Attributes:
-        count: weighted occurrences (a merge counts when it is made, int64).
         documents: documents it occurs in.
         domains: known sites it occurs on.
         top_share: share of its occurrences that the commonest known site has (0: none known);
             occurrences on unknown sites count against it, float64.
         runs: distinct runs it occurs in: a few for what is copied whole, many for a living word.
-        known_sites: how many sites the whole corpus has.
     """
 
-    count: I64
     documents: I64
     domains: I64
     top_share: np.ndarray
     runs: I64
-    known_sites: int
 
 
 @kernel
@@ -124,15 +120,9 @@ def gather(runs: Runs, symbols: Symbols, learned: Learned, hosts: I32) -> Eviden
     _spread(
         order, runs.run, runs.document, hosts, tokens, ends, documents, domains, top, every
     )  # fmt: skip
-    virtual = np.zeros(len(symbols.virtual), np.int64)
-    weights = np.repeat(runs.counts, np.diff(symbols.ends))
-    is_virtual = symbols.symbols >= first
-    np.add.at(virtual, symbols.symbols[is_virtual] - first, weights[is_virtual])
     return Evidence(
-        count=np.concatenate([virtual, learned.count]),
         documents=documents,
         domains=domains,
         top_share=np.divide(top, every, out=np.zeros(size), where=every > 0),
         runs=np.bincount(tokens[:total], minlength=size),
-        known_sites=len(set(hosts[hosts >= 0].tolist())),
     )

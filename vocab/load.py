@@ -218,13 +218,18 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return _from_json(file, converted)
 
 
-@lru_cache(maxsize=1)
-def column_encoder(file: Path, sha256: str) -> "ColumnEncoder":
+def column_encoder(path: Path) -> "ColumnEncoder":
     """The encoder of whole text columns; the last one asked for stays in memory.
 
     Args:
-        file: that defines the ids of a tokenizer; ``sha256`` is the hash of it.
+        path: as for :func:`load_tokenizer`.
     """
+    file = find_tokenizer_file(path)
+    return _column_encoder(file, sha256_json([_identity(file), _read_config(file.parent)]))
+
+
+@lru_cache(maxsize=1)
+def _column_encoder(file: Path, identity: str) -> "ColumnEncoder":
     from .columns import ColumnEncoder
 
     return ColumnEncoder(load_tokenizer(file))
@@ -243,11 +248,8 @@ def find_tokenizer_file(path: Path) -> Path:
         found = sorted(path.glob(pattern))
         if len(found) == 1:
             return found[0]
-    raise UsageError(
-        "no tokenizer in the folder",
-        where=path,
-        fix="Expected tokenizer.json, tokenizer.model, *.tiktoken, vocab.json or vocab.txt.",
-    )
+    raise UsageError("no tokenizer in the folder", where=path, fix="Expected tokenizer.json, "
+                     "tokenizer.model, *.tiktoken, vocab.json or vocab.txt.")  # fmt: skip
 
 
 def sniff_format(file: Path) -> str:
@@ -352,21 +354,18 @@ def _tokenizer(
 ) -> Tokenizer:
     generic = {"tokenizer.json", "tokenizer.model", "vocab.txt", "vocab.json"}
     name = file.resolve().parent.name if file.name in generic else file.stem
+    return Tokenizer(
+        name=name, kind=kind, vocab_size=size, bos_id=roles["bos"], eos_id=roles["eos"],
+        pad_id=roles["pad"], unk_id=roles["unk"], sha256=_identity(file), path=file, engine=engine,
+    )  # fmt: skip
+
+
+def _identity(file: Path) -> str:
+    """Hash of what defines the ids."""
     digest = sha256_file(file)
     if file.name == "vocab.json":
         digest = sha256_json([digest, sha256_file(file.with_name("merges.txt"))])
-    return Tokenizer(
-        name=name,
-        kind=kind,
-        vocab_size=size,
-        bos_id=roles["bos"],
-        eos_id=roles["eos"],
-        pad_id=roles["pad"],
-        unk_id=roles["unk"],
-        sha256=digest,
-        path=file,
-        engine=engine,
-    )
+    return digest
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from yanmo.documents import text_buffer
+
 from .kernels import I32, I64, U8, U64, Number, kernel
 
 EMPTY = -1
@@ -227,7 +229,7 @@ class RunCounter:
 
     def _insert(self, texts: pa.Array) -> tuple[I64, I32, int]:
         """Index and document of each run in the texts, and their bytes in all."""
-        buffer, offsets = _buffers(texts)
+        buffer, offsets = text_buffer(texts)
         none = np.zeros(0, np.int64)
         small = np.zeros(0, np.int32)
         found = find_runs(buffer, offsets, none, small, small)
@@ -298,12 +300,3 @@ def _grown(array: npt.NDArray[Any], room: int) -> npt.NDArray[Any]:
     wider = np.zeros(room, array.dtype)
     wider[: len(array)] = array
     return wider
-
-
-def _buffers(texts: pa.Array) -> tuple[U8, I64]:
-    """UTF-8 bytes and int64 bounds of a ``large_string`` array, without a copy."""
-    _, offsets, data = texts.buffers()
-    if not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
-    bounds = np.frombuffer(offsets, np.int64)[texts.offset :][: len(texts) + 1]
-    return np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8), bounds

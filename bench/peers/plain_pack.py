@@ -33,7 +33,9 @@ def encoder(path):
 
     spm = sentencepiece.SentencePieceProcessor(model_file=str(path))
     threads = os.cpu_count()
-    return lambda texts: spm.encode(texts, num_threads=threads), spm.get_piece_size()
+    return lambda texts: spm.encode(
+        texts, return_type="numpy", num_threads=threads
+    ), spm.get_piece_size()
 
 
 def main(documents, tokenizer, eos, out):
@@ -46,7 +48,7 @@ def main(documents, tokenizer, eos, out):
             for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH, columns=COLUMNS):
                 ends = []
                 for ids in encode(batch.column("text").to_pylist()):
-                    array = np.asarray([*ids, int(eos)], dtype=kind)
+                    array = np.append(np.asarray(ids, dtype=kind), kind(eos))
                     stream.write(array)
                     end += len(array)
                     ends.append(end)

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from yanmo.curate import pack, shuffle
+from yanmo.curate import PACK_TOKENIZER, pack, shuffle
 from yanmo.curate.clusters import DUPLICATES_SCHEMA
 from yanmo.curate.look import peek, where
 from yanmo.curate.pack import PackSettings, pack_folder
@@ -18,7 +21,6 @@ from yanmo.curate.pieces import with_boundaries, with_ids
 from yanmo.errors import DataError, UsageError
 from yanmo.shards import open_shards, verify
 from yanmo.vocab import columns
-from yanmo.vocab.load import Differs
 
 from .duplicate_parts import document_table, write_parts
 
@@ -226,24 +228,69 @@ def test_where_and_peek_walk_back_to_the_page(tmp_path: Path, tokenizer: Path) -
 def test_a_part_whose_sample_differs_is_encoded_by_the_library(
     tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A fault late in one part: what was written before it goes, the other part stays as it is."""
     source = documents(tmp_path / "in", TEXTS)
+    monkeypatch.setattr(pack, "BATCH_BYTES", 40)  # a text a batch
     right = pack_folder(source, tokenizer=tokenizer, out=tmp_path / "right", settings=KEEP_ALL)
     assert set(right["encoding"]["parts"]) == {"kernels"}
-    assert right["encoding"]["sampled_bytes"] > 0
+    assert right["encoding"]["sampled_bytes"] == sum(len(text.encode()) for text in TEXTS)
+    encode = columns.encode
 
-    def wrong(sample: Any, mine: Any, theirs: Any) -> None:
-        raise Differs("other ids for 'x'")
+    def faulty(codes: Any, *more: Any) -> Any:
+        ids, bounds = encode(codes, *more)
+        if len(codes) and chr(codes[0]) == "A":  # the third text, last of the first part
+            ids[-1] ^= 1
+        return ids, bounds
 
-    monkeypatch.setattr(columns, "_compare", wrong)
+    monkeypatch.setattr(columns, "encode", faulty)
     made = pack_folder(source, tokenizer=tokenizer, out=tmp_path / "out", settings=KEEP_ALL)
-    assert set(made["encoding"]["parts"]) == {"tokenizers"}
-    assert made["encoding"]["why_not_kernels"] == ["other ids for 'x'"]
+    assert made["encoding"]["parts"] == {"kernels": 1, "tokenizers": 1}
+    assert made["encoding"]["why_not_kernels"] == ["other ids for 'A literal </s> in a page'…"]
     same, other = hashes(tmp_path / "right"), hashes(tmp_path / "out")
     assert {n: h for n, h in same.items() if "part-" in n} == {
         n: h for n, h in other.items() if "part-" in n
     }
+    assert texts_of(tmp_path / "out") == TEXTS
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["encoding"] == made["encoding"]
+    # Nothing is asked again: the verdict on the part is in the cache with its ids.
+    again = pack_folder(source, tokenizer=tokenizer, out=tmp_path / "out", settings=KEEP_ALL)
+    assert (again["fresh_tasks"], again["encoding"]) == (0, made["encoding"])
+
+
+def test_another_eos_in_the_configuration_packs_anew(tmp_path: Path, tokenizer: Path) -> None:
+    """The ids of the text stay, what closes a document does not; the file of the ids is equal."""
+    source, out = documents(tmp_path / "in", TEXTS), tmp_path / "out"
+    pack_folder(source, tokenizer=tokenizer, out=out, settings=KEEP_ALL, quiet=True)
+    (tokenizer / "tokenizer_config.json").write_text(json.dumps({"eos_token": "\u0100"}))
+    result = pack_folder(source, tokenizer=tokenizer, out=out, settings=KEEP_ALL, quiet=True)
+    assert result["fresh_tasks"] == 2
+    shards = open_shards(out, verify="full")
+    assert shards.vocabulary.eos_id == 0
+    assert [int(shards.document(n)[-1]) for n in range(shards.documents)] == [0] * len(TEXTS)
+
+
+PRELOAD = """
+import gc, json, os
+import numba, polars, pyarrow.parquet  # their allocators keep threads of their own
+tasks = "/proc/self/task" if os.path.isdir("/proc/self/task") else "."
+before = len(os.listdir(tasks))
+import yanmo.curate.preload_pack
+from yanmo.vocab.load import _column_encoder
+print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 10_000, len(os.listdir(tasks)) - before,
+                  _column_encoder.cache_info().currsize]))
+"""
+
+
+@pytest.mark.parametrize(("name", "loaded"), [("tokenizer", 1), ("missing", 0)])
+def test_the_server_of_the_workers_has_the_tokenizer_and_starts_no_thread(
+    name: str, loaded: int, tokenizer: Path, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRELOAD], capture_output=True, cwd=tmp_path, check=True,
+        env={**os.environ, PACK_TOKENIZER: str(tmp_path / name)},
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [True, True, 0, loaded]
 
 
 def test_a_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:

@@ -153,6 +153,9 @@ def test_shares(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no input") as caught:
         shares(weights={"smal": 1.0})
     assert "small" in str(caught.value)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="small: a weight is a number from 0 up"):
+            shares(weights={"small": wrong})
     with pytest.raises(DataError, match="weigh nothing"):
         shares(weights={"small": 0.0, "big": 0.0})
 
@@ -196,6 +199,7 @@ def test_a_list_of_words_brings_what_the_text_lacks(english_spm: Path, tmp_path:
     [
         ("研墨\n", "no frequency"),
         ("研墨 x\n", "no frequency"),
+        ("研墨 99999999999999999999\n", "no frequency"),
         ("abc 3\n", "no Han word"),
         ("", "no Han word"),
     ],

@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tokenizers
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from yanmo.vocab import columns, convert
 from yanmo.vocab.bpe_merge import new_cache
-from yanmo.vocab.columns import ColumnEncoder
+from yanmo.vocab.columns import ColumnEncoder, Proof
 from yanmo.vocab.load import Differs, load_tokenizer
 from yanmo.vocab.spm import PieceType, dump_model, parse_model
 from yanmo.vocab.spm_json import spm_document
@@ -160,6 +161,59 @@ def test_texts_that_only_the_library_can_take_go_there(encoders: dict[str, Colum
     encoder.start()
     check(encoder, ["plain", "e\u0301", "a <tool> b", "'ſ", "❤️"])
     assert encoder.proof.handed_texts == 3
+
+
+def test_what_was_compared_is_counted_and_nothing_else(
+    encoders: dict[str, ColumnEncoder],
+) -> None:
+    encoder = encoders["qwen"]
+    encoder.start()
+    encoder.encode(pa.array(["plain", "e\u0301"]))
+    assert (encoder.proof.sampled_texts, encoder.proof.handed_texts) == (1, 1)
+    assert encoder.proof.sampled_bytes == len("plain")
+
+
+def test_kernels_that_could_not_be_compared_are_not_used(
+    encoders: dict[str, ColumnEncoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All windows of the sample hold what only the library takes; one text does not."""
+    encoder = encoders["qwen"]
+    encoder.start()
+    monkeypatch.setattr(columns, "_sample", lambda texts: ["e\u0301"])
+    monkeypatch.setattr(encoder, "_fast", None)
+    ids, _ = encoder.encode(pa.array(["plain", "e\u0301"]))
+    expected = encoder.tokenizer.encode_batch(["plain", "e\u0301"])
+    assert ids.tolist() == np.concatenate(expected).tolist()
+    assert encoder.proof == Proof(0, 0, 2)
+
+
+REAL = [
+    "llama", "chinese-llama-2", "chinese-llama", "qwen2.5", "llama3", "gpt2", "minimind", "qwen",
+]  # fmt: skip
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", REAL)
+def test_real_documents_get_the_ids_of_the_library(name: str, realdata: Path) -> None:
+    """Whole documents of every source, Chinese and English, up to 150 kB of each."""
+    encoder = ColumnEncoder(load_tokenizer(realdata / "tokenizers" / name))
+    if name == "chinese-llama":  # a unigram model: the library's
+        assert "unigram" in str(encoder.why_not)
+        return
+    documents: list[str] = []
+    for path in sorted((realdata / "text").glob("*.jsonl.zst")):
+        size = 0
+        with zstandard.open(path, "rt", encoding="utf-8") as stream:
+            for line in stream:
+                documents.append(json.loads(line)["text"])
+                size += len(documents[-1].encode())
+                if size > 150_000:
+                    break
+    assert sum(map(len, documents)) > 1_000_000
+    encoder.start()
+    for start in range(0, len(documents), 200):
+        check(encoder, documents[start : start + 200])
+    assert encoder.proof.handed_texts < len(documents) / 4
 
 
 def test_the_characters_that_fold_into_a_contraction(root: Path) -> None:

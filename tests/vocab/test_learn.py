@@ -258,7 +258,7 @@ def _walk(base: Base, documents: list[str], hosts: list[int], merges: int) -> No
         for symbol in set().union(*(below(s) for s in final.tolist() if s >= 0)):
             seen.setdefault(symbol - first, Counter())[document] += 1
             inside.setdefault(symbol - first, set()).add(run)
-    for token in range(len(found.count)):
+    for token in range(len(found.documents)):
         where = seen.get(token, Counter())
         assert found.runs[token] == len(inside.get(token, set()))
         sites: Counter[int] = Counter()
