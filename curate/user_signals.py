@@ -20,7 +20,7 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from yanmo.errors import DataError, RecipeError
-from yanmo.files import open_input
+from yanmo.files import open_input, reading
 from yanmo.recipe import did_you_mean, setting
 
 from .measure import text_hashes
@@ -163,11 +163,11 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[Any]:
 
 
 def _csv(path: Path, schema: pa.Schema, delimiter: str) -> Iterator[Any]:
-    with open_input(path) as stream:
+    with reading(path), open_input(path) as stream:
         head = stream.readline().decode("utf-8-sig").rstrip("\r\n")
     names = next(iter(_split(head, delimiter)), [])
     _lacking(path, schema, names)
-    with open_input(path) as stream:
+    with reading(path), open_input(path) as stream:
         yield from csv.open_csv(
             stream,
             read_options=csv.ReadOptions(block_size=_CHUNK_BYTES),
@@ -187,11 +187,11 @@ def _split(head: str, delimiter: str) -> Iterator[list[str]]:
 def _jsonl(path: Path, schema: pa.Schema) -> Iterator[Any]:
     options = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
     seen: set[str] = set()
-    with open_input(path) as stream:
+    with reading(path), open_input(path) as stream:
         while lines := stream.readlines(_CHUNK_BYTES):
             data = pa.BufferReader(b"".join(lines))
-            reading = pa_json.ReadOptions(block_size=max(1 << 20, data.size() + 1))
-            table = pa_json.read_json(data, read_options=reading, parse_options=options)
+            how = pa_json.ReadOptions(block_size=max(1 << 20, data.size() + 1))
+            table = pa_json.read_json(data, read_options=how, parse_options=options)
             seen |= {n for n in schema.names if table.column(n).null_count < table.num_rows}
             yield table
     _lacking(path, schema, sorted(seen))

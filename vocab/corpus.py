@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from yanmo.documents import iterate, part_paths, texts
 from yanmo.errors import DataError
-from yanmo.files import open_input
+from yanmo.files import open_input, reading
 
 # Host of a URL, without user, port and a leading "www.".
 _HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/@?#]*@)?(?:www\.)?(?P<host>[^/:?#]+)"
@@ -67,7 +67,7 @@ def _json_lines(path: Path, column: str) -> Iterator[Batch]:
     documents: list[str] = []
     urls: list[str | None] = []
     size = 0
-    with open_input(path) as stream:
+    with reading(path), open_input(path) as stream:
         for number, line in enumerate(stream, 1):
             if not line.strip():
                 continue

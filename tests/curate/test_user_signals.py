@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +93,21 @@ def test_tables_that_cannot_be_used(
         sort(tmp_path / "t.csv", tmp_path / "out", columns)
     assert message in str(error.value)
     assert "t.csv" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_compressed_table_that_is_cut_is_named(tmp_path: Path, kind: str) -> None:
+    draw = random.Random(0)
+    rows = [(f"{draw.getrandbits(64):x}", draw.random()) for _ in range(20_000)]
+    frame = pl.DataFrame(rows, schema=["id", "x"], orient="row")
+    text = frame.write_csv() if kind == "csv" else frame.write_ndjson()
+    packed = zstandard.ZstdCompressor().compress(text.encode())
+    path = tmp_path / f"table.{kind}.zst"
+    path.write_bytes(packed)
+    assert sort(path, tmp_path / "whole", ["x"])["rows"] == 20_000
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match=rf"table\.{kind}\.zst"):
+        sort(path, tmp_path / "cut", ["x"])
 
 
 def test_rules_of_any_column() -> None:
