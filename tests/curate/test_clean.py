@@ -78,7 +78,6 @@ def test_without_line_rules_there_is_no_diff(tmp_path: Path) -> None:
 def test_chunks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["".join(BITS[: i % len(BITS) + 1]) * 3 for i in range(40)]
     one, first = run(tmp_path, "one", texts, edit=EDIT)
-    monkeypatch.setattr(utf8, "CHUNK_BYTES", 50)
     defaults = dict(utf8.chunks.__kwdefaults__) | {"chunk_bytes": 50}
     monkeypatch.setattr(utf8.chunks, "__kwdefaults__", defaults)
     two, second = run(tmp_path, "two", texts, edit=EDIT)
