@@ -14,8 +14,8 @@ import numpy as np
 from yanmo.errors import DataError
 from yanmo.files import sha256_json, write_json
 from yanmo.progress import track
+from yanmo.vocab.chat import ChatTemplate
 
-from .chat import ChatTemplate
 from .editions import Edition, identify
 from .exam import LETTERS, Exam, Question, load_exam, load_task
 from .pages import write_reports

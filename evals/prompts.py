@@ -7,7 +7,7 @@ for its inside, and which one follows 答案： only the real prompt tells.
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from yanmo.errors import DataError, UsageError
 from yanmo.recipe import did_you_mean, from_table, setting
+from yanmo.vocab.chat import Encode
 from yanmo.vocab.load import Tokenizer
 
 from .exam import LETTERS, Question, Subject
 
 # Where the ids of an answer are taken from; see the head of ``tasks/dialects.toml``.
 SLOTS: Final = ("prompt", "first", "last", "piece")
-Encode = Callable[[list[str]], list[tuple[int, ...]]]
 _SLOT = re.compile(r"\{(\w+)\}")
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from yanmo.errors import DataError, UsageError
-from yanmo.evals.chat import ChatTemplate, chat_encoder, refuse_markers
 from yanmo.evals.exam import Question
 from yanmo.evals.multiple_choice import evaluate
 from yanmo.evals.planning import Settings, rotated
 from yanmo.evals.reasoning import read_answer
 from yanmo.evals.score import LoadOptions, Scorer, load_scorer
 from yanmo.evals.summary import averaged_rotations
+from yanmo.vocab.chat import ChatTemplate, chat_encoder, refuse_markers
 from yanmo.vocab.load import load_tokenizer
 
 from .conftest import save_tiny, tiny_config

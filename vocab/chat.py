@@ -5,17 +5,26 @@ rendered in a sandbox. Its markers become special ids; the content of messages i
 contain them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from yanmo.errors import DataError, MissingDependency, UsageError
 from yanmo.files import read_json
-from yanmo.vocab.load import FastEngine, Tokenizer
 
-from .prompts import Encode
+from .load import FastEngine, Tokenizer
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+Encode = Callable[[list[str]], list[tuple[int, ...]]]
+
+CHATML: Final = (
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+"""ChatML, the template for a tokenizer that has none and whose vocabulary holds its two markers.
+Source: the format OpenAI published in 2023 and Qwen uses."""
 
 
 class ChatTemplate:
@@ -23,25 +32,36 @@ class ChatTemplate:
 
     Args:
         folder: a Hugging Face model or tokenizer folder.
+        default: the template to take where the folder has none, such as ``CHATML``.
+
+    Attributes:
+        source: the template's text.
 
     Raises:
-        UsageError: the folder has no template.
+        UsageError: the folder has no template, and there is no default.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, default: str | None = None) -> None:
         config = folder / "tokenizer_config.json"
         self._config: dict[str, Any] = read_json(config) if config.is_file() else {}
         file = folder / "chat_template.jinja"
         source = file.read_text("utf-8") if file.is_file() else self._config.get("chat_template")
         if isinstance(source, list):  # several named templates; the plain one is "default"
             source = next((t["template"] for t in source if t.get("name") == "default"), None)
+        source = source or default
         if not source:
             raise UsageError("the model has no chat template", where=folder,
                              fix="Use a dialect for base models, such as official.")  # fmt: skip
+        self.source: str = source
         self._template = _environment().from_string(source)
 
-    def render(self, messages: Sequence[Message]) -> str:
-        """The text up to where the assistant's answer begins.
+    def render(self, messages: Sequence[Message], *, open_answer: bool = True) -> str:
+        """The text of a dialogue.
+
+        Args:
+            messages: ``role`` and ``content`` of each.
+            open_answer: end where the assistant's next answer begins
+                (``add_generation_prompt`` of Hugging Face).
 
         Raises:
             DataError: the template refuses the messages.
@@ -51,7 +71,7 @@ class ChatTemplate:
         try:
             text = self._template.render(
                 messages=[dict(message) for message in messages],
-                add_generation_prompt=True,
+                add_generation_prompt=open_answer,
                 **{name: self._token(name) for name in ("bos_token", "eos_token")},
             )
         except jinja2.TemplateError as error:
