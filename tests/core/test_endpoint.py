@@ -51,15 +51,17 @@ def test_a_timeout_is_passing_trouble() -> None:
 def test_trouble_that_stays_is_named() -> None:
     with serve(lambda body, n: Fault(503, body=b"busy")) as stub:
         client = Client(quick(stub.url, attempts=3))
-        with pytest.raises(YanmoError, match="failed 3 times in a row.*HTTP 503: busy"):
+        with pytest.raises(YanmoError, match=r"failed 3 times in a row.*HTTP 503: busy"):
             client.ask(Request(ASK))
     assert len(stub.requests) == 3
 
 
 def test_a_refusal_is_not_tried_again() -> None:
-    with serve(lambda body, n: Fault(401, body=b"no such key")) as stub:
-        with pytest.raises(YanmoError, match="401: no such key.*environment variable"):
-            Client(quick(stub.url)).ask(Request(ASK))
+    with (
+        serve(lambda body, n: Fault(401, body=b"no such key")) as stub,
+        pytest.raises(YanmoError, match=r"401: no such key.*environment variable"),
+    ):
+        Client(quick(stub.url)).ask(Request(ASK))
     assert len(stub.requests) == 1
 
 

@@ -1,4 +1,4 @@
-"""Scorers: transformers opens what we write and scores the same; only the last real token counts."""
+"""Scorers: transformers gives the same scores; only the last real token counts."""
 
 from pathlib import Path
 
