@@ -251,7 +251,7 @@ def _read_cache(path: Path) -> dict[str, dict[str, Any]]:
 
 def _retry_after(error: urllib.error.HTTPError, otherwise: float) -> float:
     """Seconds that the server asks for (``Retry-After`` in seconds), within reason."""
-    asked = (error.headers or {}).get("Retry-After", "")
+    asked = str(error.headers.get("Retry-After", "")) if error.headers is not None else ""
     return min(max(float(asked), otherwise), 600.0) if asked.isdigit() else otherwise
 
 

@@ -11,13 +11,12 @@ from typing import Final
 from yanmo.errors import DataError, UsageError
 from yanmo.files import sha256_json
 from yanmo.recipe import did_you_mean
-from yanmo.vocab.chat import ChatTemplate, chat_encoder, refuse_markers
+from yanmo.vocab.chat import ChatTemplate, Encode, chat_encoder, refuse_markers
 from yanmo.vocab.load import Tokenizer
 
 from .exam import LETTERS, Exam, Question
 from .prompts import (
     Dialect,
-    Encode,
     Slot,
     common_prefix,
     find_slots,
