@@ -30,6 +30,7 @@ BENCHES: Final = {
     "extraction": "bench.extraction:run",
     "encoding": "bench.encoding:run",
     "vocab": "bench.vocab:run",
+    "exams": "bench.exams:run",
 }
 """Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
 

@@ -20,6 +20,7 @@ PEERS: Final = {
         "zstandard",
     ),
     "rensa": ("rensa==0.5.0", "numpy"),
+    "lm_eval": ("torch==2.13.0", "lm_eval[hf]==0.4.13"),
 }
 """Requirements of each peer (datatrove cuts English with spaCy and Chinese with jieba)."""
 
