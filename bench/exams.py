@@ -75,7 +75,8 @@ def theirs(
     write_request(request, model=model, shots=shots, limit=limit, batch=batch)
     script = str(SCRIPTS / "lm_eval_exam.py")
     env = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OMP_NUM_THREADS": str(THREADS),
-           "HF_DATASETS_CACHE": str(folder / "cache"), "TOKENIZERS_PARALLELISM": "true"}  # fmt: skip
+           "HF_DATASETS_CACHE": str(folder / "cache"),
+           "TOKENIZERS_PARALLELISM": "true"}  # fmt: skip
     command = [str(interpreter(PEER)), script, str(request), str(answers)]
     return meter.run(command, env=env), answers
 
@@ -88,7 +89,8 @@ def ours(
     out = folder / f"ours-{number:03d}"
     command = [sys.executable, "-m", "yanmo", "evals", "ceval", str(model), str(exam_path()),
                "--dialect", "lm_eval", "--shots", str(shots), "--batch-tokens", str(batch),
-               "--threads", str(THREADS), "--too-long", "left", "--out", str(out), "-q"]  # fmt: skip
+               "--threads", str(THREADS), "--too-long", "left",
+               "--out", str(out), "-q"]  # fmt: skip
     if limit is not None:
         command += ["--per-subject", str(limit)]
     return meter.run(command), out
@@ -171,8 +173,8 @@ def _report(
         ])  # fmt: skip
     title = f"{shots} shots: "
     result.claims += [
-        Claim(title + "largest difference of a log-probability", found["largest_gap"], 1e-3, True),
-        Claim(title + "other answers where the best two are apart", found["other_answers"], 0, True),
+        Claim(title + "largest gap of a log-probability", found["largest_gap"], 1e-3, True),
+        Claim(title + "other answers, best two apart", found["other_answers"], 0, True),
         Claim(title + "questions a second, times lm_eval", wall[PEER] / wall["yanmo"],
               5 if shots else 1),
         Claim(title + "peak memory, by lm_eval's", trees["yanmo"] / trees[PEER], 1, True),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FIELDS = ("id", "question", "A", "B", "C", "D", "answer")
+HEADER = "以下是中国关于{}的单项选择题，请选出其中的正确答案。\n\n"
 TEXT = "{{question.strip()}}\nA. {{A}}\nB. {{B}}\nC. {{C}}\nD. {{D}}\n答案："
 
 
@@ -38,7 +39,7 @@ def write_tasks(exam: dict[str, Any], folder: Path) -> list[str]:
             "fewshot_split": "dev",
             "fewshot_config": {"sampler": "first_n"},
             "output_type": "multiple_choice",
-            "description": f"以下是中国关于{subject['name']}的单项选择题，请选出其中的正确答案。\n\n",
+            "description": HEADER.format(subject["name"]),
             "doc_to_text": TEXT,
             "doc_to_choice": ["A", "B", "C", "D"],
             "doc_to_target": "{{['A', 'B', 'C', 'D'].index(answer)}}",
