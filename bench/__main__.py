@@ -31,6 +31,8 @@ BENCHES: Final = {
     "encoding": "bench.encoding:run",
     "vocab": "bench.vocab:run",
     "exams": "bench.exams:run",
+    "sft": "bench.sft:run",
+    "training": "bench.training:run",
 }
 """Speed: ``run(Options) -> Result``; all of them are ``make bench``."""
 
@@ -42,6 +44,8 @@ CHECKS: Final = {
     "duplicates_scale": "bench.duplicates_scale",
     "scale": "bench.scale:main",
     "train_memory": "bench.train_memory",
+    "dpo": "bench.dpo",
+    "gpu": "bench.gpu",
     "vocab_gain": "bench.vocab_gain",
 }
 """Quality and scale, no part of ``make bench``. Most are commands of their own: ``python -m bench

@@ -145,23 +145,29 @@ class Peer:
     """A peer's script running in its own environment; a context manager.
 
     Args:
-        environment: a key of :data:`bench.environments.PEERS`.
+        environment: a key of :data:`bench.environments.PEERS`; ``None``: the bench's own.
         script: a script of ``bench/peers``, without suffix.
+        env: variables set in addition to one thread a library.
 
     Raises:
         subprocess.CalledProcessError: the environment cannot be made.
     """
 
-    def __init__(self, environment: str, script: str) -> None:
-        self.name = f"{environment}: {script}"
+    def __init__(
+        self, environment: str | None, script: str, *, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = f"{environment or 'yanmo'}: {script}"
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by __exit__
         self._process = subprocess.Popen(
-            [str(interpreter(environment)), str(SCRIPTS / f"{script}.py")],
+            [
+                str(interpreter(environment) if environment else sys.executable),
+                str(SCRIPTS / f"{script}.py"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
-            env={**os.environ, **ONE_CORE, "HF_HUB_OFFLINE": "1"},
+            env={**os.environ, **ONE_CORE, "HF_HUB_OFFLINE": "1", **(env or {})},
         )
 
     def __enter__(self) -> Self:

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 from yanmo import recipe as recipes
 from yanmo.report import Table
-from yanmo.shard_writer import ShardWriter, write_manifest
-from yanmo.shards import TOKENIZER_FOLDER, Vocabulary
 from yanmo.train.plan import memory
 from yanmo.train.recipe import Pretrain, model_config
 
 from . import meter
+from .training_work import write_shards
 
 VOCABULARY: Final = 32_000
 TOKENS: Final = 20_000
@@ -47,24 +45,11 @@ TIGHT: Final = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "13
 MIB: Final = 1 << 20
 
 
-def write_shards(folder: Path) -> None:
+def random_shards(folder: Path) -> None:
     """Shards of random ids, one document a sequence."""
-    meaning = Vocabulary(tokenizer_sha256="0" * 64, vocab_size=VOCABULARY, eos_id=2, bos_id=1)
-    (folder / TOKENIZER_FOLDER).mkdir(parents=True)
-    (folder / TOKENIZER_FOLDER / "tokenizer_config.json").write_text("{}\n", "utf-8")
     rng = np.random.default_rng(0)
-    count = TOKENS // 512
-    texts = [rng.integers(3, VOCABULARY, 511).astype(np.uint32) for _ in range(count)]
-    none = pa.array([None] * count, pa.string())
-    rows = pa.table({
-        "id": [f"d{i}" for i in range(count)], "source": ["web"] * count,
-        "origin": [f"file#{i}" for i in range(count)], "url": none,
-        "n_bytes": [1533] * count, "n_chars": [511] * count, "cluster": none,
-    })  # fmt: skip
-    with ShardWriter(folder, "part-00000", meaning) as writer:
-        writer.add(texts, rows)
-    total = {"documents": count, "tokens": 512 * count, "bytes": 1533 * count, "chars": 511 * count}
-    write_manifest(folder, meaning, split="train", sources={"web": total}, about={})
+    texts = [rng.integers(3, VOCABULARY, 511).astype(np.uint32) for _ in range(TOKENS // 512)]
+    write_shards(folder, texts, VOCABULARY)
 
 
 def resident(shards: Path, overrides: tuple[str, ...], env: dict[str, str]) -> int:
@@ -90,7 +75,7 @@ def measure(names: list[str]) -> list[dict[str, Any]]:
     """Plan, tight and usual resident memory of each configuration, in bytes."""
     with tempfile.TemporaryDirectory() as folder:
         shards = Path(folder) / "shards"
-        write_shards(shards)
+        random_shards(shards)
         nothing = [resident(shards, NOTHING, env) for env in (TIGHT, {})]
         found = []
         for name in names:

@@ -20,7 +20,7 @@ from yanmo.charts import line_chart, sparkline
 from yanmo.errors import YanmoError
 from yanmo.files import atomic_write
 from yanmo.report import Page, Table
-from yanmo.sample import CEVAL, HELDOUT, crawl_files
+from yanmo.sample import CEVAL, DIALOGUES, HELDOUT, crawl_files
 
 VOCABULARY: Final = 6000  # the sample has 4.3k distinct characters, bytes and special tokens
 PROMPTS: Final = ("清晨", "The garden")
@@ -30,6 +30,19 @@ TRAINING: Final = (
     "data.batch_tokens=1024", "epochs=1.5", "optimizer.lr=2e-3", "run.eval_steps=200",
     "run.save_steps=200", "run.log_steps=10",
 )  # fmt: skip
+# The two markers of ChatML, so that the model can be taught to answer.
+MARKERS: Final = 'special=["<|im_start|>","<|im_end|>"]'
+# About two minutes in all: a small model, short answers.
+SFT: Final = (
+    "epochs=5", "data.max_tokens=128", "data.batch_sequences=8", "optimizer.lr=2e-3",
+    "run.eval_steps=off",
+)  # fmt: skip
+REWARD: Final = ("epochs=3", "data.max_tokens=128", "optimizer.lr=3e-4", "run.eval_steps=off")
+PPO: Final = (
+    "iterations=12", "rollout.prompts=64", "rollout.max_tokens=64", "optimizer.lr=3e-4",
+    "value.lr=3e-4", "kl.coefficient=0.2", "update.stop_kl=0.1",
+)  # fmt: skip
+GOLD: Final = "tidy"
 
 
 @dataclass(frozen=True)
@@ -65,18 +78,40 @@ def run_demo(out: Path, *, workers: int) -> None:
         where.tokenizer,
         "--size",
         str(VOCABULARY),
+        "--set",
+        MARKERS,
         "--json",
     )
     _step("curate", "pack", where.corpus, "--tokenizer", where.tokenizer, "--out", where.shards,
           "--set", "holdout_fraction=0.03", *many, "--json")  # fmt: skip
-    settings = [word for key in TRAINING for word in ("--set", key)]
-    training = _step("train", "pretrain", where.shards, "--out", where.model, *settings, "--json")
+    training = _step("train", "pretrain", where.shards, "--out", where.model, *_sets(TRAINING),
+                     "--json")  # fmt: skip
     text = _step("train", "generate", where.model, *PROMPTS, "--max-tokens", "60", "--seed", "1",
                  "--json")  # fmt: skip
     bits = _step("evals", "bpb", where.model, str(HELDOUT), "--json")
     score = _step("evals", "ceval", where.model, str(CEVAL), "--out", where.ceval, "--json")
-    results = {"corpus": corpus, "training": training, "text": text, "bits": bits, "score": score}
+    results = {"corpus": corpus, "training": training, "text": text, "bits": bits, "score": score,
+               **_align(where)}  # fmt: skip
     _show(out, results, time.monotonic() - start)
+
+
+def _align(where: Places) -> dict[str, Any]:
+    """Teach the model to answer, learn what is liked, and go after it."""
+    data = {name: str(DIALOGUES / f"{name}.jsonl")
+            for name in ("instructions", "preferences", "prompts", "heldout")}  # fmt: skip
+    _step("train", "sft", data["instructions"], "--model", str(where.out / "model" / "model"),
+          "--out", where.sft,
+          "--preview", "1", *_sets(SFT), "--json")  # fmt: skip
+    reward = _step("train", "reward", data["preferences"], "--model", where.sft, "--out",
+                   where.reward, *_sets(REWARD), "--json")  # fmt: skip
+    ppo = _step("train", "ppo", data["prompts"], "--model", where.sft, "--reward", where.reward,
+                "--gold", GOLD, "--heldout", data["heldout"], "--out", where.ppo, *_sets(PPO),
+                "--json")  # fmt: skip
+    return {"reward": reward, "ppo": ppo}
+
+
+def _sets(settings: Sequence[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def _step(*words: str) -> dict[str, Any]:
@@ -121,6 +156,15 @@ def _score_text(score: dict[str, Any]) -> str:
     )
 
 
+def _aligned_text(ppo: dict[str, Any]) -> str:
+    gold = ppo["heldout"]["gold"]
+    return (
+        f"PPO: whole answers without repetition (rule {GOLD}) on {gold['n']} questions that were "
+        f"never trained on: {gold['before']:.2f} → {gold['after']:.2f}, p {gold['p']:.1g}, "
+        f"{ppo['kl']:.1f} nats an answer from the model before."
+    )
+
+
 def _show(out: Path, results: dict[str, Any], seconds: float) -> None:
     funnel = _funnel_table(results["corpus"])
     _, losses = _curve(out)
@@ -133,12 +177,13 @@ def _show(out: Path, results: dict[str, Any], seconds: float) -> None:
         "character on texts that were never trained on"
     )
     page = _page(out, results, (funnel, loss, held, texts, score))
+    aligned = _aligned_text(results["ppo"])
     click.echo("\n" + funnel.text())
     click.echo(f"\n{loss}\n{sparkline(losses)}")
     click.echo(held)
     for text in texts:
         click.echo(f"sample: {' '.join(text.split())}")
-    click.echo(f"{score}\n\nreport: {page}  ({seconds:.0f} s in all)")
+    click.echo(f"{score}\n{aligned}\n\nreport: {page}  ({seconds:.0f} s in all)")
     click.echo("next: yanmo curate run YOUR_PAGES... --out corpus")
 
 
@@ -163,6 +208,10 @@ def _page(
     page.add_heading("Score")
     page.add_text(score)
     page.add_link("The report of the score", "ceval/report.html")
+    page.add_heading("Answers")
+    page.add_text(_aligned_text(results["ppo"]))
+    for name in ("sft", "reward", "ppo"):
+        page.add_link(f"The report of {name}", f"{name}/report.html")
     path = out / "report.html"
     with atomic_write(path, text=True) as stream:
         stream.write(page.html())

@@ -5,10 +5,12 @@ One JSON object a dialogue, in the form that chat models are trained on and aske
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 from yanmo.errors import DataError
 from yanmo.files import open_input, reading
@@ -97,60 +99,133 @@ def check_turns(messages: Sequence[Message], *, where: str) -> None:
         before = role
 
 
-def read_objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The JSON objects of a file: an array or JSON lines, told by the content, not by the suffix.
+Bad = Callable[[DataError, str], None]
+"""Takes the error of a record and what could be read of it, as text."""
+
+
+def read_objects(path: Path, *, bad: Bad | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON objects of a file: an array, JSON lines or one object, told by the content.
+
+    JSON lines are streamed; an array is held whole.
 
     Args:
-        path: .json or .jsonl, plain, .gz or .zst.
+        path: .json or .jsonl, plain, .gz or .zst; the suffix before that says nothing.
+        bad: is told of records that are no JSON object; without it they are errors.
 
     Yields:
         ``file#row`` and the object; rows count from 0.
 
     Raises:
-        DataError: a record is no JSON object; names the line.
+        DataError: a record is no JSON object and ``bad`` is not given; names the line.
     """
     with reading(path), open_input(path) as stream:
-        data = stream.read()
+        for row, (place, value) in enumerate(_values(path, stream)):
+            where = f"{path.name}#{row}"
+            error = value if isinstance(value, DataError) else None
+            if not isinstance(value, dict | DataError):
+                error = DataError("a record is no JSON object", where=where, value=value)
+            if error is None:
+                yield where, cast(dict[str, Any], value)
+            elif bad is None:
+                raise error
+            else:
+                bad(error, place if isinstance(value, DataError) else json.dumps(value))
+
+
+def _values(path: Path, stream: BinaryIO) -> Iterator[tuple[str, object]]:
+    """The values of a stream with their text; of a line that is no JSON, its error."""
+    first, start, head = 1, 0, b""
+    for first, head in enumerate(stream, 1):
+        if first == 1 and head.startswith(BOM_UTF8):
+            head, start = head.removeprefix(BOM_UTF8), len(BOM_UTF8)
+        if head.strip():
+            break
+        start += len(head)
+    if head.lstrip().startswith(b"[") or head.strip() == b"{":
+        yield from _whole(_decoded(head + stream.read(), path, start), path)
+        return
+    for number, line in enumerate(chain([head], stream), first):
+        if line.strip():
+            yield _line(_decoded(line, path, start), f"{path}, line {number}")
+        start += len(line)
+
+
+def _whole(text: str, path: Path) -> Iterator[tuple[str, object]]:
+    """The values of an array, or one object over several lines."""
+    array = text.lstrip().startswith("[")
     try:
-        text = data.decode("utf-8-sig")
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        kind = "array" if array else "object"
+        raise DataError(f"the file is no JSON {kind} ({error})", where=path) from None
+    yield from (("", value) for value in (found if array else [found]))
+
+
+def _line(text: str, where: str) -> tuple[str, object]:
+    # One line is what ends with LF: JSON strings may hold U+2028 and its like.
+    try:
+        return text, json.loads(text)
+    except json.JSONDecodeError as error:
+        return text, DataError(f"no JSON ({error})", where=where, value=text[:80])
+
+
+def _decoded(data: bytes, path: Path, start: int) -> str:
+    try:
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError("the file is no UTF-8", where=path, value=data[error.start :][:20],
-                        fix=f"See byte {error.start}.") from None  # fmt: skip
-    if text.lstrip().startswith("["):
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"the file is no JSON array ({error})", where=path) from None
-        yield from _objects(path, values)
-    else:
-        yield from _objects(path, _lines(path, text))
-
-
-def _lines(path: Path, text: str) -> Iterator[object]:
-    # Not splitlines(): JSON strings may hold U+2028 and its like.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"no JSON ({error})", where=f"{path}, line {number}",
-                                value=line[:80]) from None  # fmt: skip
-
-
-def _objects(path: Path, values: Iterable[object]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for row, value in enumerate(values):
-        if not isinstance(value, dict):
-            raise DataError("a record is no JSON object", where=f"{path.name}#{row}", value=value)
-        yield f"{path.name}#{row}", value
+                        fix=f"See byte {start + error.start}.") from None  # fmt: skip
 
 
 def read_dialogues(path: Path) -> Iterator[Dialogue]:
-    """Dialogues of a file.
+    """Dialogues of a file in any known format (:mod:`yanmo.message_formats`), told by the content.
+
+    Yields:
+        One dialogue a record; one an instance of a seed task.
 
     Raises:
         DataError: a record is no dialogue; names it.
     """
+    from yanmo.message_formats import parse
+
     for where, record in read_objects(path):
-        messages = parse_messages(record.get("messages"), where=where)
-        meta = {k: v for k, v in record.items() if k not in ("messages", "id")}
-        yield Dialogue(messages, str(record.get("id", where)), meta)
+        for found in parse(record, where=where):
+            if found.pair is not None:
+                raise DataError(
+                    "a preference pair is no dialogue", where=where, value=list(record),
+                    fix="yanmo curate instruct convert --to openai --lossy takes the chosen one.",
+                )  # fmt: skip
+            meta = {name: value for name, value in found.fields.items() if name != "id"}
+            yield Dialogue(found.messages, found.name(where), meta)
+
+
+class Preference(NamedTuple):
+    """Two answers to one prompt.
+
+    Attributes:
+        prompt: messages; the last one is the user's or a tool's.
+        chosen: the better answer.
+        rejected: the other one.
+        id: stable name; ``file#row`` where the data names none.
+    """
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+    id: str
+
+
+def read_preferences(path: Path) -> Iterator[Preference]:
+    """Preference pairs of a file: ``{prompt, chosen, rejected}``, LLaMA-Factory's, or dialogues.
+
+    Raises:
+        DataError: a record is no preference pair; names it.
+    """
+    from yanmo.message_formats import parse
+
+    for where, record in read_objects(path):
+        for found in parse(record, where=where):
+            if found.pair is None:
+                raise DataError("the record has no chosen and rejected answer", where=where,
+                                value=list(record))  # fmt: skip
+            yield Preference(found.messages, *found.pair, found.name(where))

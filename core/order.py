@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from yanmo.errors import DataError
 from yanmo.files import sha256_json
-from yanmo.packing import Ints, Packing, order_key, pack
+from yanmo.packing import Ints, Packing, alone, order_key, pack
 from yanmo.shards import Shards
 
 
@@ -103,6 +103,7 @@ class Order:
         sequence_tokens: int,
         seed: int | None,
         multiple: int = 1,
+        packed: bool = True,
     ) -> None:
         """Plan the first pass.
 
@@ -112,6 +113,7 @@ class Order:
             sequence_tokens: targets in a sequence.
             seed: of the order; ``None``: the order of the shards (evaluation).
             multiple: see :class:`Reading`.
+            packed: whether ranges share sequences; if not, each has one to itself.
 
         Raises:
             DataError: there is no token to read.
@@ -120,6 +122,7 @@ class Order:
         if not (self.ends > self.begins).any():
             raise DataError("there is no token to train on")
         self.sequence_tokens, self._identity, self._seed = sequence_tokens, identity, seed
+        self._lay = pack if packed else alone
         self._packings: dict[int, Packing] = {}
         self.sequences = -(-len(self.packing(0)) // multiple) * multiple
         self.targets = int(self.packing(0).lengths.sum())
@@ -129,7 +132,7 @@ class Order:
         if number not in self._packings:
             self._packings = {n: p for n, p in self._packings.items() if abs(n - number) <= 1}
             key = None if self._seed is None else order_key(self._identity, self._seed, number)
-            self._packings[number] = pack(
+            self._packings[number] = self._lay(
                 self.begins, self.ends, sequence_tokens=self.sequence_tokens, key=key
             )
         return self._packings[number]

@@ -89,6 +89,19 @@ def pack(begins: Ints, ends: Ints, *, sequence_tokens: int, key: int | None) -> 
     )
 
 
+def alone(begins: Ints, ends: Ints, *, sequence_tokens: int, key: int | None) -> Packing:
+    """Lay every document into a sequence of its own; see :func:`pack`.
+
+    None may be longer than a sequence.
+    """
+    count = len(begins)
+    return Packing(
+        starts=begins, lengths=ends - begins, offsets=np.arange(count + 1),
+        order=np.arange(count) if key is None else order(count, key),
+        sequence_tokens=sequence_tokens,
+    )  # fmt: skip
+
+
 def order(count: int, key: int) -> Ints:
     """A permutation of ``range(count)`` that depends on the key alone, for any NumPy version."""
     return np.argsort(scramble(count, key ^ 0x5DEECE66D), kind="stable")

@@ -94,8 +94,14 @@ def _apply_override(table: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def from_table(cls: type[T], table: Mapping[str, Any], *, where: str, path: str = "") -> T:
-    """Build a frozen dataclass from parsed TOML; see :func:`load`."""
+def from_table(
+    cls: type[T], table: Mapping[str, Any], *, where: str, path: str = "", base: T | None = None
+) -> T:
+    """Build a frozen dataclass from parsed TOML; see :func:`load`.
+
+    What the table leaves out is as in ``base``: the default of a nested table is an instance, which
+    may differ from what its class has by default.
+    """
     fields = {field.name: field for field in dataclasses.fields(cast(Any, cls))}
     hints = typing.get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -104,8 +110,15 @@ def from_table(cls: type[T], table: Mapping[str, Any], *, where: str, path: str 
         if key not in fields:
             raise RecipeError(f"unknown key '{full}'", where=where,
                               fix=did_you_mean(key, fields))  # fmt: skip
-        values[key] = _convert(hints[key], raw, where=where, path=full)
+        default = fields[key].default if base is None else getattr(base, key)
+        if dataclasses.is_dataclass(default) and isinstance(raw, dict):
+            kind = cast(type[Any], type(default))
+            values[key] = from_table(kind, raw, where=where, path=full, base=default)
+        else:
+            values[key] = _convert(hints[key], raw, where=where, path=full)
         _check_range(fields[key], values[key], where=where, path=full)
+    if base is not None:
+        values = {name: getattr(base, name) for name in fields} | values
     for name, field in fields.items():
         missing = field.default is dataclasses.MISSING
         if name not in values and missing and field.default_factory is dataclasses.MISSING:

@@ -22,6 +22,7 @@ from yanmo.options import (
 
 from .forget_command import forget
 from .inspect_command import inspect
+from .instruct_command import instruct
 from .leak_command import overrides, prepared, question_options
 from .mix_command import mix
 from .plan_command import plan
@@ -205,6 +206,7 @@ def decontaminate(against: tuple[str, ...], question_field: str | None, option_f
 
 
 group.add_command(inspect)
+group.add_command(instruct)
 group.add_command(plan)
 group.add_command(report)
 group.add_command(whatif)

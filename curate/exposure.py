@@ -154,6 +154,8 @@ def _own(
     folder: Path, state: Mapping[str, Any], lineage: Mapping[str, Any], followed: Sequence[Trace]
 ) -> Exposure:
     """What a model's own training read."""
+    if "dialogues" in lineage:
+        return Exposure(str(folder), False, note="trained on dialogues, not on these shards")
     identity = lineage["shards"]["identity"]
     mine = [trace for trace in followed if trace.version.identity == identity]
     if not mine:

@@ -17,6 +17,9 @@ from yanmo.options import (
     verbosity_options,
 )
 
+from .judge_command import judge
+from .review_command import review
+
 MODEL = click.argument("model", type=click.Path(path_type=Path))
 
 
@@ -159,11 +162,25 @@ def mmlu(model: Path, data: Path, **options: Any) -> None:
 
 
 @group.command()
-@click.option("--task", required=True, help="A TOML file that describes the questions.")
+@click.option("--task", default=None, help="A TOML file that describes the questions.")
+@click.option("--signal", default=None, metavar="ifd",
+              help="Score dialogues instead: ifd, instruction-following difficulty.")  # fmt: skip
 @_exam_command
-def score(task: str, model: Path, data: Path, **options: Any) -> None:
-    """Any multiple-choice questions in csv or jsonl: accuracy of MODEL on DATA by a task file."""
-    _run_exam(task, model, data, options)
+def score(task: str | None, signal: str | None, model: Path, data: Path, **options: Any) -> None:
+    """Any multiple-choice questions by a --task file, or dialogues by a --signal.
+
+    With --task: accuracy of MODEL on DATA in csv or jsonl. With --signal ifd: for each dialogue of
+    DATA (any format of `yanmo curate instruct`) how much harder its answer is alone than behind
+    its question.
+    """
+    if (task is None) == (signal is None):
+        raise UsageError("score needs --task FILE or --signal ifd, one of them")
+    if signal is not None:
+        from .ifd_command import run_signal
+
+        run_signal(signal, lambda: _load(model, options), data, options)
+    elif task is not None:
+        _run_exam(task, model, data, options)
 
 
 @group.command()
@@ -229,3 +246,7 @@ def report(runs: tuple[Path, ...], html: Path | None, as_json: bool) -> None:
     if html is not None:
         write_page(html, leaderboard.page(found))
     emit(found, as_json=as_json, text=leaderboard.shown(found))
+
+
+group.add_command(judge)
+group.add_command(review)

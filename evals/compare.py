@@ -22,6 +22,7 @@ from yanmo.stats import (
     paired_ratio_bootstrap,
 )
 
+from . import judge_compare
 from .pages import percent
 from .runs import RUN, SUMMARY, read_samples
 
@@ -45,7 +46,7 @@ class Run:
     def items_sha256(self) -> str:
         """Identity of the questions or texts scored."""
         identity = self.run["identity"]
-        return str(identity.get("questions_sha256", identity["data_sha256"]))
+        return str(identity.get("questions_sha256") or identity["data_sha256"])
 
     @property
     def name(self) -> str:
@@ -89,6 +90,8 @@ def compare(first: str | Path, second: str | Path, *, seed: int = 0) -> dict[str
         return {"kind": a.kind, "runs": names, **_compare_answers(a, b, seed)}
     if a.kind == "bits_per_byte":
         return {"kind": a.kind, "runs": names, **_compare_texts(a, b, seed)}
+    if a.kind == judge_compare.PAIR:
+        return {"kind": a.kind, "runs": names, **_compare_judges(a, b, seed)}
     raise UsageError("runs of this kind cannot be compared", value=a.kind)
 
 
@@ -109,6 +112,14 @@ def _paired(a: Run, b: Run, key: Sequence[str]) -> list[tuple[Row, Row]]:
                         value=sorted(odd)[0],
                         fix="Run both with equal data, split and limits.")  # fmt: skip
     return [(rows[0][name], rows[1][name]) for name in rows[0]]
+
+
+def _compare_judges(a: Run, b: Run, seed: int) -> dict[str, Any]:
+    if a.items_sha256 != b.items_sha256 or a.run["systems"] != b.run["systems"]:
+        raise DataError("the judges saw different answers", where=f"{a.folder} {b.folder}",
+                        fix="Judge the same files, in the same order.")  # fmt: skip
+    first, second = read_samples(a.folder), read_samples(b.folder)
+    return judge_compare.compare_judges(a.run["systems"], first, second, seed)
 
 
 def _compare_answers(a: Run, b: Run, seed: int) -> dict[str, Any]:
@@ -213,6 +224,8 @@ def _compare_texts(a: Run, b: Run, seed: int) -> dict[str, Any]:
 
 def tables(found: Mapping[str, Any]) -> list[Table]:
     """What a reader looks at first."""
+    if found["kind"] == judge_compare.PAIR:
+        return judge_compare.tables(found)
     first, second = found["runs"]
     columns = ["", first, second, "difference", "95 %", "p"]
     if found["kind"] == "bits_per_byte":
@@ -248,6 +261,8 @@ def _difference(entry: Mapping[str, float]) -> list[str]:
 
 def verdict(found: Mapping[str, Any]) -> str:
     """One sentence."""
+    if found["kind"] == judge_compare.PAIR:
+        return judge_compare.verdict(found)
     first, second = found["runs"]
     if "refused" in found:
         return f"No ranking: {found['refused']}."

@@ -7,6 +7,7 @@ from typing import Any
 from yanmo.charts import Bar, bar_chart
 from yanmo.report import Page, Table
 
+from . import judge_compare
 from .compare import Run, load_run
 from .pages import interval, percent
 
@@ -15,7 +16,7 @@ def leaderboard(folders: Sequence[str | Path]) -> dict[str, Any]:
     """Read runs and group those that can be compared.
 
     Args:
-        folders: ``--out`` folders of ``ceval``, ``cmmlu``, ``mmlu``, ``score`` and ``bpb``.
+        folders: ``--out`` folders of ``ceval``, ``cmmlu``, ``mmlu``, ``score``, ``bpb``, ``judge``.
 
     Returns:
         ``boards``: a list, each with ``title``, ``kind`` and ``runs`` (best first); runs over
@@ -36,6 +37,8 @@ def leaderboard(folders: Sequence[str | Path]) -> dict[str, Any]:
 def _title(run: Run) -> str:
     if run.kind == "multiple_choice":
         return f"{run.run['task']['title']} {run.summary['split']}"
+    if run.kind in (judge_compare.PAIR, judge_compare.SINGLE):
+        return f"{' and '.join(run.summary['systems'])}, {run.summary['questions']} questions"
     return f"bits per byte, {run.summary['documents']} documents"
 
 
@@ -43,6 +46,11 @@ def _board(kind: str, runs: Sequence[Run]) -> dict[str, Any]:
     if kind == "multiple_choice":
         entries = [_answers_entry(run) for run in runs]
         return {"runs": sorted(entries, key=lambda entry: -entry["macro"])}
+    if kind in (judge_compare.PAIR, judge_compare.SINGLE):
+        return {"runs": [
+            entry for run in runs
+            for entry in judge_compare.entries(kind, run.name, str(run.folder), run.summary)
+        ]}  # fmt: skip
     entries = [_text_entry(run) for run in runs]
     one_vocabulary = len({entry["tokenizer_sha256"] for entry in entries}) == 1
     # What is refused is ranking by perplexity: per token it means nothing across vocabularies.
@@ -79,6 +87,8 @@ def _text_entry(run: Run) -> dict[str, Any]:
 
 def table(board: Mapping[str, Any]) -> Table:
     """One board."""
+    if board["kind"] in (judge_compare.PAIR, judge_compare.SINGLE):
+        return judge_compare.board_table(board)
     if board["kind"] == "multiple_choice":
         names = list(board["runs"][0]["categories"])
         rows: list[list[Any]] = [
@@ -119,7 +129,7 @@ def page(found: Mapping[str, Any]) -> Page:
                                100 * e["intervals"]["macro"]["high"]))
                  for e in board["runs"]],
             ))  # fmt: skip
-        elif not board["one_vocabulary"]:
+        elif not board.get("one_vocabulary", True):
             result.add_text("Perplexity is left out: the vocabularies differ.")
     return result
 

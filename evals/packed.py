@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from yanmo.errors import UsageError
+from yanmo.errors import DataError, UsageError
 from yanmo.files import read_json
 from yanmo.train.folder import load_model
 from yanmo.train.generate import Sampling, generate
@@ -90,6 +90,10 @@ class PackedScorer:
         self.device = torch.device(options.device)
         digest = weights_sha256(folder)
         self.model: Llama = load_model(folder, dtype=getattr(torch, options.dtype))
+        if self.model.config.position != "rope":
+            raise DataError("packed scoring rotates, and this model has other positions",
+                            where=folder, value=self.model.config.position,
+                            fix="Score a model with model.position=rope.")  # fmt: skip
         self.model.to(self.device).eval()
         config = read_json(folder / "config.json")
         self.info = ModelInfo(

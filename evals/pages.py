@@ -16,6 +16,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def p_value(value: float) -> str:
+    """A p value; a small one is not shown as 0."""
+    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+
+
 def interval(bounds: Mapping[str, float]) -> str:
     """An interval of a share, in percent."""
     return f"{100 * bounds['low']:.1f} to {100 * bounds['high']:.1f}"

@@ -125,12 +125,23 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a file and wait until it is there."""
+        self._load("Page.navigate", url=page.resolve().as_uri() + fragment)
+
+    def reload(self) -> None:
+        """Load the page again, as F5 does.
+
+        To open it anew may start another process, which for some milliseconds sees what the old one
+        had stored before.
+        """
+        self._load("Page.reload")
+
+    def _load(self, method: str, **parameters: Any) -> None:
         self._loaded = False
-        self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
+        self.call(method, **parameters)
         deadline = time.monotonic() + 60
         while not self._loaded:
             if time.monotonic() > deadline:
-                raise TimeoutError(page)
+                raise TimeoutError(method)
             self._next()
 
     def run(self, script: str) -> Any:

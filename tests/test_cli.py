@@ -22,9 +22,9 @@ PLANNED = {
     "report inspect instruct forget",
     "curate quality": "train score",
     "curate shards": "verify peek where packing",
-    "curate instruct": "generate clean convert",
+    "curate instruct": "init generate clean convert",
     "vocab": "train extend merge grow prune verify doctor compare view embed export",
-    "train": "plan pretrain grow sft reward ppo grpo dpo merge generate",
+    "train": "plan pretrain grow sft reward score ppo grpo dpo merge generate",
     "evals": "ceval cmmlu mmlu bpb score judge review report compare",
     "evals review": "export import",
 }

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from yanmo.errors import UsageError
 
+from .alibi import alibi_bias
+
 
 @dataclass(frozen=True, eq=False)
 class Documents:
@@ -46,6 +48,40 @@ class Documents:
         place = torch.arange(self.starts.shape[1], device=self.starts.device)
         after_start = place[None, None, :] >= self.starts[:, :, None]
         return (after_start & (place[None, :] <= place[:, None]))[:, None]
+
+    def bias(self, slopes: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B or 1, H, T, T): ALiBi's penalties, minus infinity where :attr:`mask` is false.
+
+        Made once a batch and shared by the layers.
+        """
+        if dtype not in self._biases:
+            made = alibi_bias(slopes, self.starts.shape[1], dtype)[None]
+            if not self.single:
+                made = made.masked_fill(~self.mask, float("-inf"))
+            self._biases[dtype] = made
+        return self._biases[dtype]
+
+    @functools.cached_property
+    def _biases(self) -> dict[torch.dtype, Tensor]:
+        return {}
+
+    @functools.cached_property
+    def cumulative(self) -> Tensor:
+        """(padded,) int32: where the documents of all rows, laid end to end, begin and end.
+
+        The end is repeated until the number of documents is a power of two, 64 at least: a kernel
+        sees few shapes, and the documents of no tokens cost it nothing.
+        """
+        lengths = [n for row in self.lengths for n in row]
+        ends = torch.tensor([0, *lengths], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+        room = max(64, 1 << (len(lengths) - 1).bit_length()) + 1
+        padded = torch.cat([ends, ends[-1:].expand(room - len(ends))])
+        return padded.to(self.starts.device, non_blocking=True)
+
+    @functools.cached_property
+    def longest(self) -> int:
+        """Tokens of the longest document."""
+        return max(n for row in self.lengths for n in row)
 
     @property
     def single(self) -> bool:
@@ -79,16 +115,18 @@ def documents_from_lengths(lengths: Sequence[Sequence[int]]) -> Documents:
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None = None, *, backend: str = "sdpa"
-) -> Tensor:
+    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None = None, *,
+    backend: str = "sdpa", slopes: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """Causal attention within documents.
 
     Args:
-        q: (B, T, H, d) queries, rotated.
-        k: (B, T, K, d) keys, rotated; H is a multiple of K.
+        q: (B, T, H, d) queries, rotated unless positions are ALiBi's.
+        k: (B, T, K, d) keys; H is a multiple of K.
         v: (B, T, K, d) values.
         documents: the documents of each row; ``None``: every row is one.
-        backend: a name in ``BACKENDS``.
+        backend: a name in ``BACKENDS``; see ``backends.pick`` for what can run where.
+        slopes: (H,) of ALiBi; ``None``: no bias.
 
     Returns:
         (B, T, H, d).
@@ -99,29 +137,43 @@ def attention(
     if backend not in BACKENDS:
         raise UsageError("no such attention backend", value=backend,
                          fix=f"Known: {', '.join(BACKENDS)}.")  # fmt: skip
-    return BACKENDS[backend](q, k, v, documents)
+    if documents is None and (slopes is not None or backend in ("varlen", "flex")):
+        documents = documents_from_lengths([[q.shape[1]]] * len(q)).to(q.device)
+    return BACKENDS[backend](q, k, v, documents, slopes)
 
 
-def eager(q: Tensor, k: Tensor, v: Tensor, documents: Documents | None) -> Tensor:
+def eager(
+    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None, slopes: Tensor | None = None
+) -> Tensor:
     """The definition, written out: the oracle that the fast backends are compared with."""
     rows, tokens, heads, width = q.shape
     k, v = (x.repeat_interleave(heads // x.shape[2], dim=2).transpose(1, 2) for x in (k, v))
     scores = q.transpose(1, 2) @ k.transpose(-1, -2) / width**0.5
     if documents is None:
         documents = documents_from_lengths([[tokens]] * rows).to(q.device)
+    if slopes is not None:
+        place = torch.arange(tokens, device=q.device)
+        scores = scores - slopes[:, None, None] * (place[:, None] - place)
     scores = scores.masked_fill(~documents.mask, float("-inf"))
     wide = torch.promote_types(scores.dtype, torch.float32)
     out: Tensor = scores.softmax(-1, dtype=wide).to(q.dtype) @ v
     return out.transpose(1, 2)
 
 
-def sdpa(q: Tensor, k: Tensor, v: Tensor, documents: Documents | None) -> Tensor:
+def sdpa(
+    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None, slopes: Tensor | None = None
+) -> Tensor:
     """torch's scaled dot product attention: any device, no T x T scores kept."""
-    if documents is None or documents.single:
+    single = documents is None or documents.single
+    if single and slopes is None:
         return _dense(q, k, v, None)
-    if q.device.type == "cpu" and loop_is_cheaper(documents.lengths, q.shape[2]):
-        return _each_document(q, k, v, documents.lengths)
-    return _dense(q, k, v, documents.mask)
+    assert documents is not None
+    looped = not single and q.device.type == "cpu"
+    if looped and loop_is_cheaper(documents.lengths, q.shape[2]):
+        bias = None if slopes is None else alibi_bias(slopes, documents.longest, q.dtype)
+        return _each_document(q, k, v, documents.lengths, bias)
+    mask = documents.mask if slopes is None else documents.bias(slopes, q.dtype)
+    return _dense(q, k, v, mask)
 
 
 def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -132,19 +184,26 @@ def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return out.transpose(1, 2)
 
 
-def _each_document(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[tuple[int, ...], ...]) -> Tensor:
+def _each_document(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    lengths: tuple[tuple[int, ...], ...],
+    bias: Tensor | None = None,
+) -> Tensor:
     """One causal call per document; documents of one length that follow each other share a call.
 
     ``split`` and ``cat`` are used because their backward is one copy, where the backward of a slice
-    is a zero tensor of full size per document.
+    is a zero tensor of full size per document. ``bias`` is that of the longest document.
     """
     runs = equal_runs([n for row in lengths for n in row])
     sizes = [length * count for length, count in runs]
     pieces = zip(*(torch.split(x.flatten(0, 1), sizes) for x in (q, k, v)), strict=True)
     outs = []
-    for run, piece in zip(runs, pieces, strict=True):
-        a, b, c = (x.unflatten(0, (run[1], run[0])) for x in piece)
-        outs.append(_dense(a, b, c, None).flatten(0, 1))
+    for (length, count), piece in zip(runs, pieces, strict=True):
+        a, b, c = (x.unflatten(0, (count, length)) for x in piece)
+        mask = None if bias is None else bias[None, :, :length, :length]
+        outs.append(_dense(a, b, c, mask).flatten(0, 1))
     return torch.cat(outs).view(q.shape)
 
 
@@ -178,7 +237,9 @@ def loop_is_cheaper(lengths: tuple[tuple[int, ...], ...], heads: int) -> bool:
     return pairs * heads + CALL_PAIRS * len(runs) < len(lengths) * tokens**2 * heads
 
 
-def attend_cache(q: Tensor, k: Tensor, v: Tensor, starts: Tensor) -> Tensor:
+def attend_cache(
+    q: Tensor, k: Tensor, v: Tensor, starts: Tensor, slopes: Tensor | None = None
+) -> Tensor:
     """Attention of one new token per row to all tokens so far.
 
     Args:
@@ -186,19 +247,42 @@ def attend_cache(q: Tensor, k: Tensor, v: Tensor, starts: Tensor) -> Tensor:
         k: (B, S, K, d) keys of all tokens up to and with the newest.
         v: (B, S, K, d) values.
         starts: (B,) first key that belongs to the row's text; those before are padding.
+        slopes: (H,) of ALiBi; ``None``: no bias.
 
     Returns:
         (B, 1, H, d).
     """
-    mask = (torch.arange(k.shape[1], device=k.device) >= starts[:, None])[:, None, None]
-    out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2),
-        attn_mask=mask, enable_gqa=q.shape[2] != k.shape[2],
-    )  # fmt: skip
-    return out.transpose(1, 2)
+    place = torch.arange(k.shape[1], device=k.device)
+    mask = (place >= starts[:, None])[:, None, None]
+    if slopes is not None:
+        bias = (slopes[:, None] * (place - place[-1])).to(q.dtype)  # (H, S)
+        mask = bias[None, :, None].masked_fill(~mask, float("-inf"))
+    return _dense(q, k, v, mask)
 
 
-BACKENDS: Final[dict[str, Callable[[Tensor, Tensor, Tensor, Documents | None], Tensor]]] = {
-    "sdpa": sdpa,
-    "eager": eager,
-}
+Backend = Callable[[Tensor, Tensor, Tensor, Documents | None, Tensor | None], Tensor]
+
+
+def _varlen(
+    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None, slopes: Tensor | None
+) -> Tensor:
+    from .attention_cuda import varlen
+
+    assert documents is not None
+    if v.dtype not in (torch.bfloat16, torch.float16):  # outside of autocast: samples, export
+        return sdpa(q, k, v, documents, slopes)
+    return varlen(q, k, v, documents)
+
+
+def _flex(
+    q: Tensor, k: Tensor, v: Tensor, documents: Documents | None, slopes: Tensor | None
+) -> Tensor:
+    from .attention_cuda import flex
+
+    assert documents is not None
+    return flex(q, k, v, documents, slopes)
+
+
+BACKENDS: Final[dict[str, Backend]] = {
+    "sdpa": sdpa, "eager": eager, "varlen": _varlen, "flex": _flex,
+}  # fmt: skip

@@ -51,6 +51,7 @@ class Content:
         recipe: TOML text.
         tokenizer: folder of the tokenizer.
         also: writes more into the folder.
+        model: writes the model itself, where it is no causal one, in place of ``weights``.
     """
 
     config: ModelConfig
@@ -61,6 +62,7 @@ class Content:
     recipe: str
     tokenizer: Path | None
     also: Callable[[Path], None] | None = None
+    model: Callable[[Path], None] | None = None
 
 
 def save(run: Path, step: int, content: Content) -> Path:
@@ -80,9 +82,12 @@ def save(run: Path, step: int, content: Content) -> Path:
     path = run / FOLDER / f"step-{step:08d}"
     try:
         with atomic_folder(path) as folder:
-            save_model(content.config, content.weights, folder, tokenizer=content.tokenizer)
+            if content.model is not None:
+                content.model(folder)
+            else:
+                save_model(content.config, content.weights, folder, tokenizer=content.tokenizer)
             inner = folder / STATE
-            inner.mkdir()
+            inner.mkdir(exist_ok=True)
             save_file(_on_host(content.optimizer), inner / "optimizer.safetensors")
             save_file(_on_host(content.generators), inner / "rng.safetensors")
             write_json(inner / "state.json", {**content.state, "format_version": FORMAT_VERSION})

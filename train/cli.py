@@ -20,6 +20,10 @@ from yanmo.options import (
 )
 
 from .plan_command import plan
+from .preference_command import dpo, reward, score
+from .rankings_command import emit_rankings, rankings_options
+from .rlhf_command import grpo, ppo
+from .sft_command import sft
 
 
 @click.group()
@@ -28,6 +32,12 @@ def group() -> None:
 
 
 group.add_command(plan)
+group.add_command(ppo)
+group.add_command(grpo)
+group.add_command(reward)
+group.add_command(dpo)
+group.add_command(score)
+group.add_command(sft)
 
 
 @group.command()
@@ -131,6 +141,7 @@ def merge(base: Path, adapter: Path, out: Path, as_json: bool) -> None:
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), default=0.95,
               show_default=True,
               help="Sample among the likeliest tokens of this probability.")  # fmt: skip
+@rankings_options
 @seed_option
 @json_option
 @verbosity_options
@@ -139,11 +150,17 @@ def generate(
 ) -> None:
     """Continue each PROMPT with the model in CHECKPOINT (a model folder, or a run).
 
-    Without a prompt the model starts from nothing; `-` reads prompts from stdin, one a line.
+    Without a prompt the model starts from nothing; `-` reads prompts from stdin, one a line. With
+    --prompts a chat model writes answers to rank.
     """
     from .generate import Sampling
     from .samples import continue_texts
 
+    how = {name: choice.pop(name) for name in ("prompt_file", "answers", "out")}
+    if how["prompt_file"] is not None or how["out"] is not None:
+        sampling = Sampling(seed=seed or 0, **choice)
+        emit_rankings(checkpoint, prompts, how, sampling, as_json=as_json)
+        return
     if prompts == ("-",):
         prompts = tuple(sys.stdin.read().splitlines())
     found = continue_texts(checkpoint, prompts or ("",), Sampling(seed=seed or 0, **choice))

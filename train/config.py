@@ -15,6 +15,8 @@ ARCHITECTURES: Final = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
 }
+ALIBI: Final = {f"yanmo_{kind}_alibi": kind for kind in ARCHITECTURES}
+"""Models with ALiBi have a name of their own: under the family's, other programs would rotate."""
 ROPE_KINDS: Final = ("default", "linear", "llama3", "yarn")
 
 
@@ -80,6 +82,7 @@ class ModelConfig:
         tie_word_embeddings: the output projection is the embedding.
         initializer_range: standard deviation of fresh weights.
         max_position_embeddings: longest sequence that the model is meant for.
+        position: ``rope``, or ``alibi`` (no other program knows it: see :meth:`to_hf`).
     """
 
     vocab_size: int
@@ -98,6 +101,7 @@ class ModelConfig:
     initializer_range: float = 0.02
     max_position_embeddings: int = 2048
     rope: Rope = Rope()
+    position: str = "rope"
     bos_token_id: int | None = None
     eos_token_id: int | None = None
     pad_token_id: int | None = None
@@ -108,7 +112,7 @@ class ModelConfig:
                 "the query heads are no multiple of the key-value heads",
                 value=(self.num_attention_heads, self.num_key_value_heads),
             )
-        if self.head_dim % 2:
+        if self.position == "rope" and self.head_dim % 2:
             raise DataError("rotary positions need an even head_dim", value=self.head_dim)
 
     @property
@@ -126,8 +130,12 @@ class ModelConfig:
 
         Both spellings of the rotary base and scaling are written: transformers 5 reads
         ``rope_parameters``, version 4 and most other programs ``rope_theta`` and ``rope_scaling``.
+
+        With ALiBi the ``model_type`` is one that transformers does not know, so that ``Auto…``
+        refuses it; and the kind of rotation is one that it does not know either, so that the
+        family's own class refuses it too, where it would only have warned of the name.
         """
-        skip = ("rope", "attention_bias", "output_bias", "qk_norm")
+        skip = ("rope", "position", "attention_bias", "output_bias", "qk_norm")
         table = {k: v for k, v in dataclasses.asdict(self).items() if k not in skip}
         table |= {
             "architectures": [ARCHITECTURES[self.model_type]],
@@ -148,6 +156,14 @@ class ModelConfig:
             table["attention_bias"] = self.attention_bias
         if self.model_type != "llama":
             table["use_sliding_window"] = False
+        if self.position == "alibi":
+            no_rope = {"rope_type": "alibi"}
+            table |= {
+                "model_type": f"yanmo_{self.model_type}_alibi",
+                "architectures": [f"Yanmo{ARCHITECTURES[self.model_type]}"],
+                "position": "alibi", "rope_parameters": no_rope, "rope_scaling": no_rope,
+            }  # fmt: skip
+            table.pop("rope_theta")
         return table
 
 
@@ -162,9 +178,11 @@ def from_hf(table: Mapping[str, Any], *, where: object = "config.json") -> Model
         DataError: the architecture, or an option of it, is not one that this package computes.
     """
     kind = table.get("model_type")
-    if kind not in ARCHITECTURES:
+    if not computes(kind):
         raise DataError("cannot train this architecture", where=where, value=kind,
                         fix=f"Known: {', '.join(ARCHITECTURES)}.")  # fmt: skip
+    alibi = kind in ALIBI
+    kind = ALIBI.get(str(kind), kind)
     _refuse_options(table, where)
     try:
         heads = int(table["num_attention_heads"])
@@ -186,7 +204,8 @@ def from_hf(table: Mapping[str, Any], *, where: object = "config.json") -> Model
             rms_norm_eps=float(table.get("rms_norm_eps", 1e-6)),
             initializer_range=float(table.get("initializer_range", 0.02)),
             max_position_embeddings=int(table.get("max_position_embeddings", 2048)),
-            rope=_rope_from_hf(table, where),
+            rope=Rope() if alibi else _rope_from_hf(table, where),
+            position="alibi" if alibi else "rope",
             bos_token_id=_first_id(table.get("bos_token_id")),
             eos_token_id=_first_id(table.get("eos_token_id")),
             pad_token_id=_first_id(table.get("pad_token_id")),
@@ -194,6 +213,11 @@ def from_hf(table: Mapping[str, Any], *, where: object = "config.json") -> Model
     except KeyError as error:
         raise DataError(f"the key {error} is missing", where=where) from None
     return config
+
+
+def computes(model_type: object) -> bool:
+    """Whether a ``model_type`` of a ``config.json`` is one that this package computes."""
+    return model_type in ARCHITECTURES or model_type in ALIBI
 
 
 def _first_id(value: Any) -> int | None:

@@ -9,6 +9,8 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from torch import Tensor
 from yanmo.errors import DataError
 from yanmo.order import Order, Reading, document_column, shards_identity, source_codes
 from yanmo.packing import Ints
-from yanmo.shards import Place, Shards
+from yanmo.shards import TOKENIZER_FOLDER, Place, Shards
 
 from .attention import Documents, documents_from_lengths
 from .loss import IGNORED
@@ -43,6 +45,7 @@ class Batch:
         documents: boundaries of the pieces.
         targets: labels that count.
         positions: (B * T,) int64 on the host: where in the shards each label stands; -1 on padding.
+        weights: (B, T) float64 factors of the losses; ``None``: one.
     """
 
     tokens: Tensor
@@ -50,6 +53,17 @@ class Batch:
     documents: Documents
     targets: int
     positions: Ints
+    weights: Tensor | None = None
+
+    @property
+    def read(self) -> int:
+        """Inputs that are no padding."""
+        return int((self.positions >= 0).sum())
+
+    @property
+    def weight(self) -> float:
+        """Sum of the factors of all labels that count: what the summed loss is divided by."""
+        return float(self.targets if self.weights is None else self.weights.sum())
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -59,12 +73,71 @@ class Batch:
             x.pin_memory().to(device, non_blocking=True) for x in (self.tokens, self.labels)
         )
         return dataclasses.replace(
-            self, tokens=tokens, labels=labels, documents=self.documents.to(device)
-        )
+            self, tokens=tokens, labels=labels, documents=self.documents.to(device),
+            weights=None if self.weights is None else self.weights.to(device),
+        )  # fmt: skip
+
+
+class Feed(Protocol):
+    """All that the trainer knows of its data: batches by number, and where each target is from.
+
+    The batch of some numbers is a pure function of what is read and of a seed.
+
+    Attributes:
+        sequences: S, sequences of an epoch.
+        targets: targets of an epoch.
+        documents: numbers of the documents of an epoch.
+    """
+
+    sequences: int
+    targets: int
+    documents: Ints
+
+    @property
+    def padding(self) -> float:
+        """Share of the room of an epoch that holds nothing."""
+        ...
+
+    @property
+    def eos_id(self) -> int:
+        """The target that is no text: it closes a document or an answer."""
+        ...
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer."""
+        ...
+
+    @property
+    def sources(self) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Names of the sources, and each document's."""
+        ...
+
+    @property
+    def text_bytes(self) -> Ints:
+        """UTF-8 bytes of the text behind the targets of each document."""
+        ...
+
+    @property
+    def document_targets(self) -> Ints:
+        """Targets of each document."""
+        ...
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """The batch of some sequences, numbered from the start of the run."""
+        ...
+
+    def document_of(self, positions: Ints) -> Ints:
+        """Numbers of the documents that hold the positions of a batch; -1 stays -1."""
+        ...
+
+    def place(self, position: int) -> Place:
+        """The document behind a position."""
+        ...
 
 
 class Loader:
-    """The order of all sequences of a run, and the batches made from them.
+    """The order of all sequences of a run over token shards, and the batches made from them.
 
     Attributes:
         shards: where the tokens are.
@@ -166,6 +239,31 @@ class Loader:
                 "an id is not in the vocabulary", where=f"{place.part}, document {place.id}",
                 value=int(labels.max()), fix=f"Ids end at {size - 1}; verify the shards.",
             )  # fmt: skip
+
+    def place(self, position: int) -> Place:
+        """The document that holds a token."""
+        return self.shards.where(position)
+
+    @property
+    def padding(self) -> float:
+        """Share of the room of an epoch that holds no target."""
+        return self.order.padding
+
+    @property
+    def eos_id(self) -> int:
+        """What closes a document."""
+        return self.shards.vocabulary.eos_id
+
+    @property
+    def tokenizer(self) -> Path:
+        """The folder of the tokenizer that made the shards."""
+        return self.shards.folder / TOKENIZER_FOLDER
+
+    @property
+    def document_targets(self) -> Ints:
+        """Tokens of each document, its EOS included."""
+        sizes: Ints = self._ends - self._begins
+        return sizes
 
     def places(self, batch: Batch, flat: Sequence[int]) -> list[Place]:
         """The documents behind rows of a flattened batch, in order, each once."""

@@ -62,7 +62,12 @@ class Sample:
 
 @torch.no_grad()
 def generate(
-    model: Llama, prompts: Sequence[Sequence[int]], sampling: Sampling, *, stop: Sequence[int] = ()
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    *,
+    stop: Sequence[int] = (),
+    draws: Tensor | None = None,
 ) -> list[Sample]:
     """Continue prompts.
 
@@ -71,6 +76,8 @@ def generate(
         prompts: token ids, each at least one (an opening id, if nothing else).
         sampling: how to choose.
         stop: ids that end a continuation.
+        draws: (B, max_tokens) numbers in [0, 1), one a token: with them a prompt's continuation
+            depends on its own row alone, not on its company; ``None``: the sampling's seed.
 
     Raises:
         UsageError: a prompt is empty.
@@ -78,25 +85,32 @@ def generate(
     if any(len(prompt) == 0 for prompt in prompts):
         raise UsageError("a prompt has no token", fix="Give at least the opening token.")
     device = model.head_weight.device
-    longest = max(len(prompt) for prompt in prompts)
-    pads = [longest - len(prompt) for prompt in prompts]
-    filled = [[0] * pad + list(prompt) for pad, prompt in zip(pads, prompts, strict=True)]
-    lengths = [[pad, longest - pad] if pad else [longest] for pad in pads]
-    cache = Cache(torch.tensor(pads, device=device), longest + sampling.max_tokens)
-    documents = documents_from_lengths(lengths).to(device)
-    states = model.hidden(torch.tensor(filled, device=device), documents, cache)[:, -1]
+    states, cache = _read(model, prompts, sampling.max_tokens)
     chooser = _Chooser(sampling, device)
     columns: list[tuple[Tensor, Tensor]] = []
     open_rows = torch.ones(len(prompts), dtype=torch.bool, device=device)
     ends = torch.tensor(list(stop), dtype=torch.int64, device=device)
-    for _ in range(sampling.max_tokens):
-        chosen, scores = chooser.choose(states @ model.head_weight.T)
+    for place in range(sampling.max_tokens):
+        draw = None if draws is None else draws[:, place].to(device)
+        chosen, scores = chooser.choose(states @ model.head_weight.T, draw)
         columns.append((chosen, scores))
         open_rows &= ~torch.isin(chosen, ends)
         if not open_rows.any() or len(columns) == sampling.max_tokens:
             break
         states = model.hidden(chosen[:, None], None, cache)[:, -1]
     return _collect(columns, set(stop))
+
+
+def _read(model: Llama, prompts: Sequence[Sequence[int]], room: int) -> tuple[Tensor, Cache]:
+    """The last states (B, D) of the prompts, and their keys and values with room for more."""
+    device = model.head_weight.device
+    longest = max(len(prompt) for prompt in prompts)
+    pads = [longest - len(prompt) for prompt in prompts]
+    filled = [[0] * pad + list(prompt) for pad, prompt in zip(pads, prompts, strict=True)]
+    lengths = [[pad, longest - pad] if pad else [longest] for pad in pads]
+    cache = Cache(torch.tensor(pads, device=device), longest + room)
+    documents = documents_from_lengths(lengths).to(device)
+    return model.hidden(torch.tensor(filled, device=device), documents, cache)[:, -1], cache
 
 
 def _collect(columns: Sequence[tuple[Tensor, Tensor]], stop: set[int]) -> list[Sample]:
@@ -116,11 +130,12 @@ class _Chooser:
         self.sampling = sampling
         self.generator = torch.Generator(device).manual_seed(sampling.seed)
 
-    def choose(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def choose(self, logits: Tensor, draw: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Pick a token per row.
 
         Args:
             logits: (B, V).
+            draw: (B,) in [0, 1): where in the cumulated probabilities the token lies.
 
         Returns:
             (B,) ids and their log-probabilities.
@@ -132,8 +147,22 @@ class _Chooser:
         else:
             logs = (wide / self.sampling.temperature).log_softmax(dim=1)
             kept = nucleus(logs, self.sampling.top_k, self.sampling.top_p)
-            chosen = torch.multinomial(kept.exp(), 1, generator=self.generator).squeeze(1)
+            if draw is not None:
+                chosen = _at(kept, draw)
+            else:
+                chosen = torch.multinomial(kept.exp(), 1, generator=self.generator).squeeze(1)
         return chosen, logs.gather(1, chosen[:, None]).squeeze(1)
+
+
+def _at(logs: Tensor, draw: Tensor) -> Tensor:
+    """(B,): the token at a share ``draw`` of the cumulated probabilities.
+
+    Added up in float64: a float32 sum over 150 000 tokens is off by more than the rarest of them.
+    """
+    sums = logs.double().exp().cumsum(dim=1)
+    places = torch.searchsorted(sums, draw.double()[:, None] * sums[:, -1:], right=True)
+    last = (logs > float("-inf")).long().cumsum(dim=1).argmax(dim=1)  # rounding ends at a real one
+    return torch.minimum(places.squeeze(1), last)
 
 
 def nucleus(logs: Tensor, top_k: int | None, top_p: float) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from .data import Batch, Loader
+from .data import Batch, Feed
 from .recipe import GuardSettings
 
 Verdict = Literal["fine", "nonfinite", "spike"]
@@ -57,7 +57,7 @@ class Guard:
         return policy.get(verdict) == "skip"
 
 
-def blame(loader: Loader, seen: Sequence[tuple[Batch, Tensor, Tensor]]) -> list[dict[str, Any]]:
+def blame(loader: Feed, seen: Sequence[tuple[Batch, Tensor, Tensor]]) -> list[dict[str, Any]]:
     """The documents of a batch with the worst losses; those that are not finite come first.
 
     Args:
@@ -79,7 +79,7 @@ def blame(loader: Loader, seen: Sequence[tuple[Batch, Tensor, Tensor]]) -> list[
     worst = np.lexsort((numbers, -np.where(np.isfinite(means), means, np.inf)))[:LISTED]
     listed = []
     for index in worst:
-        place = loader.shards.where(int(positions[first[index]]))
+        place = loader.place(int(positions[first[index]]))
         mean = float(means[index])
         listed.append(
             {

@@ -10,7 +10,7 @@ from torch import nn
 from yanmo.packing import Ints, order
 from yanmo.shards import Shards
 
-from .data import Loader
+from .data import Feed, Loader
 from .distributed import World
 from .step import computing
 from .tally import Floats, Rates, Tally, all_and_new, by_source
@@ -57,19 +57,28 @@ def heldout_loader(shards: Shards, *, sequence_tokens: int, tokens: int | None) 
         tokens: read documents until there are this many tokens, in a fixed scrambled order;
             ``None``: all.
     """
-    documents: Ints = np.arange(shards.documents)
-    if tokens is not None and tokens < shards.tokens:
-        lengths = np.diff(shards.document_ends, prepend=0)
-        scrambled = order(shards.documents, SAMPLE_KEY)
-        enough = int(np.searchsorted(np.cumsum(lengths[scrambled]), tokens)) + 1
-        documents = np.sort(scrambled[:enough])
+    documents = some_documents(np.diff(shards.document_ends, prepend=0), tokens)
     return Loader(shards, sequence_tokens=sequence_tokens, seed=None, documents=documents)
+
+
+def some_documents(lengths: Ints, tokens: int | None) -> Ints:
+    """Numbers of documents that hold so many tokens together: always the same ones.
+
+    Args:
+        lengths: (documents,) tokens of each.
+        tokens: at least so many; ``None``: all.
+    """
+    if tokens is None or tokens >= lengths.sum():
+        return np.arange(len(lengths))
+    scrambled = order(len(lengths), SAMPLE_KEY)
+    enough = int(np.searchsorted(np.cumsum(lengths[scrambled]), tokens)) + 1
+    return np.sort(scrambled[:enough])
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
-    loader: Loader,
+    loader: Feed,
     world: World,
     *,
     precision: str,
@@ -80,7 +89,7 @@ def evaluate(
 
     Args:
         model: a :class:`yanmo.train.model.Llama`, wrapped or not.
-        loader: from :func:`heldout_loader`.
+        loader: from :func:`heldout_loader`, or the like.
         world: the processes.
         precision: see :mod:`yanmo.train.step`.
         rows: sequences in a forward pass.
@@ -105,7 +114,7 @@ def evaluate(
     return Evaluation(every, None if new_from is None else new, by_source(sums, tally.names, sizes))
 
 
-def _bytes_by_source(loader: Loader, count: int) -> Floats:
+def _bytes_by_source(loader: Feed, count: int) -> Floats:
     read, source_of = loader.documents, loader.sources[1]
     sizes = loader.text_bytes[read].astype(np.float64)
     return np.bincount(source_of[read], sizes, minlength=count).astype(np.float64)

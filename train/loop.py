@@ -4,7 +4,7 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ from .guard import Guard, blame
 from .heldout import Evaluation, evaluate
 from .journal import Journal
 from .lora import adapter_weights, save_adapter
+from .model import Llama
 from .optim import learning_rate
 from .plateau import reached, watched
 from .samples import sample_texts
@@ -87,7 +88,7 @@ class Trainer:
         self._flops = flops_per_token(run.model.config, run.recipe.data.sequence_tokens)
         self._rate_used, self._evaluated = 0.0, -1
         # Since the last line of the log, in this process: what the speed is computed from.
-        self._line_seconds, self._line_targets = 0.0, 0
+        self._line_seconds, self._line_read = 0.0, 0
 
     def train(self, live: Track) -> None:
         """Take all steps that are left.
@@ -163,9 +164,10 @@ class Trainer:
     def _count(self, done: Accumulated, seconds: float) -> None:
         progress = self.run.progress
         progress.targets += done.targets
+        progress.read += done.read
         progress.seconds += seconds
         self._line_seconds += seconds
-        self._line_targets += done.targets
+        self._line_read += done.read
         self._rate_used = self._rate()
         progress.step += 1
 
@@ -183,21 +185,21 @@ class Trainer:
         progress = self.run.progress
         sums = self.tally.reduce(self.run.world)
         loss = all_and_new(sums)[0].loss
-        speed = self._line_targets / self._line_seconds
+        speed = self._line_read / self._line_seconds
         for name, count in zip(self.tally.names, sums[1], strict=False):
             progress.by_source[name] = progress.by_source.get(name, 0) + int(count)
         if self.journal is not None:
             self.journal.write(
                 "train", progress.step, loss=loss, lr=self._rate_used, grad_norm=self.norm,
-                tokens=progress.targets, seconds=progress.seconds, tokens_per_second=speed,
-                mfu=self.mfu(speed), skipped=progress.skipped,
+                tokens=progress.read, targets=progress.targets, seconds=progress.seconds,
+                tokens_per_second=speed, mfu=self.mfu(speed), skipped=progress.skipped,
                 tokens_by_source=dict(progress.by_source),
                 **apart(sums, self.tally.names, self.tally.new_from),
             )  # fmt: skip
         shown = "–" if loss is None else f"{loss:.3f}"
         live.note(f"loss {shown}, {speed:,.0f} tokens/s")
         self.tally.clear()
-        self._line_seconds, self._line_targets = 0.0, 0
+        self._line_seconds, self._line_read = 0.0, 0
 
     def mfu(self, tokens_per_second: float) -> float | None:
         """Share of the devices' peak that is reached; ``None`` where the peak is not known."""
@@ -209,31 +211,34 @@ class Trainer:
     def evaluate(self) -> Evaluation | None:
         """Score the held-out shards, if there are any, and log it."""
         run = self.run
-        if run.heldout is None:
-            return None
-        self.last = evaluate(
-            run.call, run.heldout, run.world, precision=run.recipe.precision,
-            new_from=self.tally.new_from,
-        )  # fmt: skip
         self._evaluated = run.progress.step
-        value = watched(run.recipe.plateau, self.last)
-        if value is not None and run.recipe.plateau.watch is not None:
-            run.progress.watched.append(value)
-        if self.journal is not None:
-            self.journal.write("eval", run.progress.step, **self.last.summary())
+        if run.heldout is not None:
+            self.last = evaluate(
+                run.call, run.heldout, run.world, precision=run.recipe.precision,
+                new_from=self.tally.new_from,
+            )  # fmt: skip
+            value = watched(run.recipe.plateau, self.last)
+            if value is not None and run.recipe.plateau.watch is not None:
+                run.progress.watched.append(value)
+            if self.journal is not None:
+                self.journal.write("eval", run.progress.step, **self.last.summary())
+        if self.journal is not None and run.recipe.run.sample_prompts:
             self._write_samples(self.journal)
         return self.last
 
     def _write_samples(self, journal: Journal) -> None:
         """Continue the recipe's prompts, so that a reader sees what the model can say by now."""
-        prompts = self.run.recipe.run.sample_prompts
-        if prompts:
-            from yanmo.vocab.load import load_tokenizer
+        run, prompts = self.run, self.run.recipe.run.sample_prompts
+        run.model.eval()
+        for entry in (run.sampler or self._plain_samples)(run.model, prompts):
+            journal.write("sample", run.progress.step, **entry)
+        run.model.train()
 
-            tokenizer = load_tokenizer(self.run.tokenizer)
-            how = Sampling(max_tokens=SAMPLE_TOKENS)
-            for entry in sample_texts(self.run.model, tokenizer, prompts, how):
-                journal.write("sample", self.run.progress.step, **entry)
+    def _plain_samples(self, model: Llama, prompts: Sequence[str]) -> list[dict[str, Any]]:
+        from yanmo.vocab.load import load_tokenizer
+
+        tokenizer = load_tokenizer(self.run.loader.tokenizer)
+        return sample_texts(model, tokenizer, prompts, Sampling(max_tokens=SAMPLE_TOKENS))
 
     def _event(self, kind: str, done: Accumulated) -> None:
         """Write down what happened and where; stop if the recipe says so."""
@@ -274,16 +279,21 @@ class Trainer:
             }
             content = checkpoint.Content(
                 run.model.config, hf_weights(run.model, weights), optimizer, generators, state,
-                recipes.dumps(run.recipe), run.tokenizer, self._adapter_writer(weights),
+                recipes.dumps(run.told), run.loader.tokenizer, self._writers(weights),
             )  # fmt: skip
             checkpoint.save(run.out, run.progress.step, content)
             checkpoint.prune(run.out, run.recipe.run.keep_last)
         run.world.barrier()
 
-    def _adapter_writer(self, weights: dict[str, Tensor]) -> Callable[[Path], None] | None:
-        """What writes the adapter of a LoRA run beside the merged weights."""
-        lora, base = self.run.recipe.lora, self.run.recipe.init or ""
-        if lora.rank is None:
-            return None
-        found = adapter_weights(weights, lora)
-        return lambda folder: save_adapter(found, lora, folder / checkpoint.ADAPTER, base=base)
+    def _writers(self, weights: dict[str, Tensor]) -> Callable[[Path], None]:
+        """What writes the adapter of a LoRA run, and what else the run has, beside the weights."""
+        lora, base, also = self.run.recipe.lora, self.run.recipe.init or "", self.run.also
+        found = None if lora.rank is None else adapter_weights(weights, lora)
+
+        def write(folder: Path) -> None:
+            if found is not None:
+                save_adapter(found, lora, folder / checkpoint.ADAPTER, base=base)
+            if also is not None:
+                also(folder)
+
+        return write

@@ -8,17 +8,20 @@ is a Hugging Face state dict and nothing is converted.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import Documents, attend_cache, attention
+from .alibi import alibi_slopes
+from .attention import Documents, attend_cache, attention, documents_from_lengths
 from .config import ModelConfig
 from .loss import Loss, linear_cross_entropy
+from .norm import rms_norm
 from .rope import angles, rotate, wavelengths
 
 
@@ -54,16 +57,19 @@ class Context:
     """What all layers share in one forward pass.
 
     Attributes:
-        cos, sin: (B or 1, T, 1, d/2) of the rotation.
+        turn: cosine and sine of the rotation, (B or 1, T, 1, d/2) each; ``None`` with ALiBi.
         documents: document boundaries, or ``None`` if every row is one document.
         backend: attention backend.
+        attend: :func:`yanmo.train.attention.attention`, or a wrapping of it.
+        slopes: (H,) of ALiBi; ``None`` with a rotation.
         cache: keys and values of earlier tokens, when generating.
     """
 
-    cos: Tensor
-    sin: Tensor
+    turn: tuple[Tensor, Tensor] | None
     documents: Documents | None
     backend: str
+    attend: Callable[..., Tensor] = attention
+    slopes: Tensor | None = None
     cache: Cache | None = None
 
 
@@ -76,14 +82,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)
-        result: Tensor = self.weight * (wide * scale).to(x.dtype)
-        return result
+        return rms_norm(x, self.weight, self.eps)
 
 
 class SelfAttention(nn.Module):
-    """Grouped-query attention with rotary positions."""
+    """Grouped-query attention with rotary positions, or with ALiBi."""
 
     def __init__(self, config: ModelConfig, index: int) -> None:
         super().__init__()
@@ -104,7 +107,8 @@ class SelfAttention(nn.Module):
         v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
+        if context.turn is not None:
+            q, k = rotate(q, *context.turn), rotate(k, *context.turn)
         result: Tensor = self.o_proj(self._attend(q, k, v, context).flatten(2))
         return result  # (B, T, D)
 
@@ -114,8 +118,10 @@ class SelfAttention(nn.Module):
             reading = cache.size == 0  # the prompt; later calls bring one token each
             keys, values = cache.extend(self.index, k, v)
             if not reading:
-                return attend_cache(q, keys, values, cache.starts)
-        return attention(q, k, v, context.documents, backend=context.backend)
+                return attend_cache(q, keys, values, cache.starts, context.slopes)
+        return context.attend(
+            q, k, v, context.documents, backend=context.backend, slopes=context.slopes
+        )
 
 
 class FeedForward(nn.Module):
@@ -165,18 +171,42 @@ class Llama(nn.Module):
     Attributes:
         config: its shape.
         backend: attention backend, a name in ``attention.BACKENDS``.
+        attend: what computes attention; see :meth:`compile_blocks`.
         recompute: forget the activations of each layer and compute them again in backward.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config, self.backend, self.recompute = config, "sdpa", False
+        self.attend: Callable[..., Tensor] = attention
         self.model = Backbone(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        frequencies, self.rope_factor = wavelengths(config)
+        self.rope_factor = 1.0
         self.frequencies: Tensor
+        self.slopes: Tensor | None
+        self.set_positions()
+
+    def set_positions(self) -> None:
+        """Fill the buffers that follow from the configuration: they are in no checkpoint."""
+        frequencies, self.rope_factor = wavelengths(self.config)
         self.register_buffer("frequencies", frequencies, persistent=False)
+        alibi = self.config.position == "alibi"
+        slopes = alibi_slopes(self.config.num_attention_heads) if alibi else None
+        self.register_buffer("slopes", slopes, persistent=False)
+
+    def compile_blocks(self, *, backend: str = "inductor") -> None:
+        """Compile each layer; embedding, attention, head and loss stay as they are.
+
+        Args:
+            backend: of ``torch.compile``; ``eager`` traces and runs what it traced.
+
+        Attention is left out because it looks at the lengths of the documents, which differ from
+        batch to batch, and a layer that did would be compiled anew for each.
+        """
+        self.attend = cast(Any, torch.compiler.disable)(attention)
+        for layer in self.model.layers:
+            layer.compile(dynamic=False, backend=backend)
 
     @property
     def head(self) -> nn.Module:
@@ -205,11 +235,17 @@ class Llama(nn.Module):
             (B, T, D), normalised.
         """
         x: Tensor = self.model.embed_tokens(tokens)
-        positions = self._positions(tokens, documents, cache)
-        cos, sin = angles(self.frequencies, self.rope_factor, positions, x.dtype)
-        context = Context(cos, sin, documents, self.backend, cache)
+        turn = None
+        if self.slopes is None:
+            positions = self._positions(tokens, documents, cache)
+            turn = angles(self.frequencies, self.rope_factor, positions, x.dtype)
+        elif documents is None:  # a bias is made once a batch, and documents are what keeps it
+            documents = documents_from_lengths([[tokens.shape[1]]] * len(tokens)).to(x.device)
+        context = Context(turn, documents, self.backend, self.attend, self.slopes, cache)
         for layer in self.model.layers:
-            if self.recompute and torch.is_grad_enabled():
+            if cache is not None:  # lengths grow token by token: nothing to compile for
+                x = layer.forward(x, context)
+            elif self.recompute and torch.is_grad_enabled():
                 x = checkpoint(layer, x, context, use_reentrant=False, preserve_rng_state=False)
             else:
                 x = layer(x, context)
@@ -240,6 +276,7 @@ class Llama(nn.Module):
         documents: Documents | None = None,
         *,
         z_loss: float = 0.0,
+        weights: Tensor | None = None,
     ) -> Loss:
         """Summed loss of a batch; the entry that data-parallel wrappers see.
 
@@ -248,11 +285,13 @@ class Llama(nn.Module):
             labels: (B, T) int64: what follows each token, or ``loss.IGNORED``.
             documents: boundaries of packed documents.
             z_loss: see :func:`yanmo.train.loss.linear_cross_entropy`.
+            weights: (B, T) factors of the losses; ``None``: one.
         """
         states = self.hidden(tokens, documents).flatten(0, 1)
         return linear_cross_entropy(
             states, self.head_weight, labels.flatten(), z_loss=z_loss,
             frozen_rows=getattr(self.head, "frozen_rows", 0),
+            weights=None if weights is None else weights.flatten(),
         )  # fmt: skip
 
 
@@ -286,7 +325,7 @@ def empty(config: ModelConfig, *, dtype: torch.dtype = torch.float32) -> Llama:
     with torch.device("meta"):
         model = Llama(config)
     model = model.to(dtype).to_empty(device="cpu")
-    model.frequencies, model.rope_factor = wavelengths(config)
+    model.set_positions()
     return model
 
 

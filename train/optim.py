@@ -71,11 +71,13 @@ class Optimizers:
         return whole({"norm": nn.utils.get_total_norm(slopes, foreach=True)})["norm"]
 
     def clip(self, norm: Tensor) -> None:
-        """Scale the gradients down to the recipe's norm, if theirs is larger."""
-        if self.settings.clip is not None:
-            nn.utils.clip_grads_with_norm_(
-                self.parameters.values(), self.settings.clip, norm, foreach=True
-            )
+        """Scale the gradients down to the recipe's norm, if theirs is larger.
+
+        A norm on a CPU is looked at first: a pass over all gradients that changes none is saved.
+        """
+        limit = self.settings.clip
+        if limit is not None and (norm.device.type != "cpu" or norm.item() > limit):
+            nn.utils.clip_grads_with_norm_(self.parameters.values(), limit, norm, foreach=True)
 
     def state(self) -> dict[str, Tensor]:
         """All state as ``name/slot -> tensor``, put together; every process must call it."""

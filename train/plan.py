@@ -81,7 +81,8 @@ def saved_bytes(config: ModelConfig, recipe: Pretrain, *, layers: int, sequences
     with FakeTensorMode(), _default_dtype(weight_dtype(recipe.precision)):
         model = Llama(dataclasses.replace(config, num_hidden_layers=layers))
         choose_trainable(model, recipe)
-        model.backend, model.recompute = recipe.run.attention, recipe.run.recompute
+        model.recompute = recipe.run.recompute
+        model.backend = "eager" if recipe.run.attention == "eager" else "sdpa"
         ids = torch.zeros(sequences, tokens, dtype=torch.int64)
         starts = torch.zeros(sequences, tokens, dtype=torch.int64)
         documents = Documents(starts, ((tokens,),) * sequences)
@@ -179,7 +180,7 @@ def memory(
 
     Args:
         config: the model.
-        recipe: of the run.
+        recipe: of the run; its ``run.device`` says how many logits are held at once.
         micro_sequences: sequences of a forward pass.
         processes: devices that share the run.
         bits: see :func:`weights`.
@@ -197,7 +198,8 @@ def memory(
     copies = config.vocab_size * config.hidden_size * 4 if narrow else 0
     mine = -(-recipe.batch_sequences // processes)
     again = sizes.trained / share if mine > micro_sequences else 0.0  # gradients wait for the next
-    logits = min(CHUNK_BYTES, tokens * config.vocab_size * 4) * (1.5 if narrow else 1) + copies
+    chunk = CHUNK_BYTES["cuda" if recipe.run.device.startswith("cuda") else "cpu"]
+    logits = min(chunk, tokens * config.vocab_size * 4) * (1.5 if narrow else 1) + copies
     states = tokens * config.hidden_size * compute
     always = {"weights": sizes.all / share, "optimizer": sizes.optimizer / share,
               "copies": kept.fixed + (_unsharded(config, compute) if share > 1 else 0)}  # fmt: skip

@@ -1,5 +1,6 @@
 """From a ``config.json`` and a recipe to the answer of ``yanmo train plan``."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from yanmo.model_cost import read_shape as model_shape
 from yanmo.recipe import did_you_mean
 from yanmo.report import Table
 
-from .config import ARCHITECTURES, ModelConfig, from_hf
+from .config import ModelConfig, computes, from_hf
 from .loop import MICRO_TOKENS
 from .model import parameter_count
 from .plan import activations, largest_micro, memory, weights, work
@@ -149,6 +150,7 @@ def make_plan(source: Path, recipe: Pretrain, asked: Asked) -> Planned:
                          fix="Set lora.rank, so that they are frozen.")  # fmt: skip
     config, notes = read_shape(source, recipe)
     limit = device_memory(recipe.run.device, asked.limit_gb)
+    recipe = dataclasses.replace(recipe, run=dataclasses.replace(recipe.run, device=limit[1]))
     counted = weights(config, recipe, bits=bits), activations(config, recipe)
     most = largest_micro(config, recipe, usable(*limit), counted, processes=processes)
     mine = max(recipe.batch_sequences // processes, 1)
@@ -208,15 +210,13 @@ def read_shape(source: Path, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
     table = read_json(path)
     if not isinstance(table, dict):
         raise DataError("not a config.json", where=path)
-    if table.get("model_type") in ARCHITECTURES:
+    if computes(table.get("model_type")):
         return from_hf(table, where=path), []
     return _like_llama(model_shape(path), str(table.get("model_type")))
 
 
 def _preset(name: str, recipe: Pretrain) -> tuple[ModelConfig, list[str]]:
-    from dataclasses import replace
-
-    settings = replace(recipe.model, preset=name)
+    settings = dataclasses.replace(recipe.model, preset=name)
     config = model_config(settings, vocab_size=PRESET_ROWS, max_tokens=recipe.data.sequence_tokens)
     return config, [f"A vocabulary of {PRESET_ROWS:,} is assumed; a config.json would say."]
 

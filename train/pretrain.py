@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from yanmo.progress import track
 from yanmo.shards import open_shards
 
 from . import checkpoint
-from .data import Loader
+from .data import Feed
 from .distributed import join, pick_device, sharded
 from .folder import WEIGHTS, load_config, load_model
 from .journal import Journal, board_installed, read_journal
@@ -50,22 +51,46 @@ def pretrain(recipe: Pretrain, shards: Path, out: Path, *, quiet: bool = False) 
     """
     with join(recipe.run.device) as world:
         run = prepare(recipe, shards, out, world)
-        if finished(run):
-            return {**read_json(out / SUMMARY), "already_done": True}
-        journal = _open(run) if world.main else None
-        trainer = Trainer(run, journal)
-        label = f"train {out.name}"
-        try:
-            with track(run.total_steps, label, "steps", quiet=quiet or not world.main) as live:
-                live.advance(run.progress.step)
-                trainer.train(live)
-        finally:
-            if journal is not None:
-                journal.close()
-        summary = summarize(trainer)
-        if world.main:
-            _finish(run, summary)
-        world.barrier()
+        return carry_out(run, how_described, summarize, _page, quiet=quiet)
+
+
+def carry_out(
+    run: Run,
+    describe: Callable[[Run], dict[str, Any]],
+    summarize: Callable[[Trainer], dict[str, Any]],
+    page: Callable[[Run, dict[str, Any]], str],
+    *,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Take a run to its end and write its results.
+
+    Args:
+        run: new or resumed.
+        describe: the first line of the log.
+        summarize: what ``summary.json`` holds.
+        page: the HTML report.
+        quiet: no live line.
+
+    Returns:
+        The summary, and ``already_done``.
+    """
+    out, world = run.out, run.world
+    if finished(run):
+        return {**read_json(out / SUMMARY), "already_done": True}
+    journal = _open(run, describe(run)) if world.main else None
+    trainer = Trainer(run, journal)
+    try:
+        hidden = quiet or not world.main
+        with track(run.total_steps, f"train {out.name}", "steps", quiet=hidden) as live:
+            live.advance(run.progress.step)
+            trainer.train(live)
+    finally:
+        if journal is not None:
+            journal.close()
+    summary = summarize(trainer)
+    if world.main:
+        _finish(run, summary, page)
+    world.barrier()
     return {**summary, "already_done": False}
 
 
@@ -79,20 +104,20 @@ def finished(run: Run) -> bool:
     return bool(end and summary["steps"] == run.progress.step)
 
 
-def _open(run: Run) -> Journal:
+def _open(run: Run, described: dict[str, Any]) -> Journal:
     """Write down the recipe, and open the log with a line that says how the run computes."""
     run.out.mkdir(parents=True, exist_ok=True)
     with atomic_write(run.out / "recipe.toml", text=True) as stream:
-        stream.write(recipes.dumps(run.recipe))
+        stream.write(recipes.dumps(run.told))
     if run.plan is not None:
         write_plan(run.out / MIXTURE, run.plan)
     how = run.recipe.run
     journal = Journal(run.out, step=run.progress.step, tensorboard=how.tensorboard)
-    journal.write("start", run.progress.step, **describe(run))
+    journal.write("start", run.progress.step, **described)
     return journal
 
 
-def describe(run: Run) -> dict[str, Any]:
+def how_described(run: Run) -> dict[str, Any]:
     """How a run computes and how much it does, for the first line of its log."""
     recipe = run.recipe
     return {
@@ -103,17 +128,19 @@ def describe(run: Run) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "precision": recipe.precision,
         "attention": run.model.backend,
+        "attention_passed": {} if run.attention is None else run.attention.passed,
+        "compile": recipe.run.compile,
         "optimizer": recipe.optimizer.kind,
         "tensorboard": recipe.run.tensorboard and board_installed(),
         "total_steps": run.total_steps,
         "heldout": run.heldout is not None,
         **sizes(run.loader, recipe),
-        "padding": run.loader.order.padding,
+        "padding": run.loader.padding,
         "parameters": parameter_count(run.model.config)["total"],
     }
 
 
-def sizes(loader: Loader, recipe: Pretrain) -> dict[str, Any]:
+def sizes(loader: Feed, recipe: Pretrain) -> dict[str, Any]:
     """Tokens and epochs of a run."""
     steps = recipe.steps(loader.sequences)
     return {
@@ -127,11 +154,11 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
     """What ``summary.json`` holds."""
     run, progress = trainer.run, trainer.run.progress
     lines = [e for e in read_journal(run.out) if e["kind"] == "train"]
-    speed = progress.targets / progress.seconds if progress.seconds else None
+    speed = progress.read / progress.seconds if progress.seconds else None
     held = None if trainer.last is None else trainer.last.summary()
     counts = parameter_count(run.model.config)
     return {
-        "tokens": progress.targets,
+        "tokens": progress.read,
         "steps": progress.step,
         "loss": lines[-1]["loss"] if lines else None,
         "first_loss": lines[0]["loss"] if lines else None,
@@ -146,7 +173,7 @@ def summarize(trainer: Trainer) -> dict[str, Any]:
         "flops_per_token": flops_per_token(
             run.model.config, run.recipe.data.sequence_tokens
         ),
-        "padding": run.loader.order.padding,
+        "padding": run.loader.padding,
         "device": str(run.world.device),
         "processes": run.world.size,
         "model": "model",
@@ -158,8 +185,7 @@ def sources_read(run: Run) -> dict[str, dict[str, Any]]:
     """Per source (or row of the mixture): tokens read so far, how many there are, epochs; and what
     the plan says, in one pass."""
     names, codes = run.loader.sources
-    lengths = np.diff(run.loader.shards.document_ends, prepend=0)
-    held = np.bincount(codes, lengths, len(names)).astype(np.int64).tolist()
+    held = np.bincount(codes, run.loader.document_targets, len(names)).astype(np.int64).tolist()
     planned = {} if run.plan is None else {e.name: e.budget for e in run.plan.entries}
     read = run.progress.by_source
     return {
@@ -171,15 +197,20 @@ def sources_read(run: Run) -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def _finish(run: Run, summary: dict[str, Any]) -> None:
+def _page(run: Run, summary: dict[str, Any]) -> str:
+    return report(run.out, summary, run.recipe)
+
+
+def _finish(run: Run, summary: dict[str, Any], page: Callable[[Run, dict[str, Any]], str]) -> None:
     """Export the model, write the report, and last the summary, which marks the run as done."""
     export(run)
     write_json(run.out / "report.json", {"summary": summary, "lineage": run.lineage})
     with atomic_write(run.out / "report.html", text=True) as stream:
-        stream.write(report(run.out, summary, run.recipe))
+        stream.write(page(run, summary))
+    inputs = [run.lineage[kind] for kind in ("shards", "dialogues") if kind in run.lineage]
     manifest = manifests.build(
-        "training", recipe=recipes.to_table(run.recipe), seed=run.recipe.seed,
-        inputs=[run.lineage["shards"]], counts={"tokens": run.progress.targets},
+        "training", recipe=recipes.to_table(run.told), seed=run.recipe.seed,
+        inputs=inputs, counts={"tokens": run.progress.read},
         parts=[manifests.part_entry(run.out, run.out / "model" / WEIGHTS)],
     )  # fmt: skip
     manifests.write(run.out, manifest)
@@ -211,8 +242,10 @@ def export(run: Run) -> Path:
         tokens = probe.to(run.world.device)
         run.model.eval()
         here, there = run.model.logits(tokens), stored.logits(tokens)
-        # Merging an adapter rounds once more than adding it on the way does.
-        slack = 0.0 if run.recipe.lora.rank is None else 1e-4 * here.abs().max().item()
+        # Merging an adapter rounds once more than adding it on the way does; so do compiled layers.
+        exact = run.recipe.lora.rank is None and run.recipe.run.compile == "off"
+        exact = exact and run.model.backend == stored.backend
+        slack = 0.0 if exact else 1e-4 * here.abs().max().item()
         if (here - there).abs().max().item() > slack:
             raise DataError("the stored model computes other logits than the trained one",
                             where=run.out / "model")  # fmt: skip

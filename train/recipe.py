@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from yanmo.errors import RecipeError
 from yanmo.recipe import setting
@@ -35,6 +35,10 @@ class ModelSettings:
     kv_heads: int | None = setting(None, low=1, help="Key-value heads; off: the preset's.")
     head_width: int | None = setting(None, low=2, help="off: width / heads.")
     tied: bool | None = setting(None, help="Output projection = embedding; off: the preset's.")
+    position: str = setting(
+        "rope", choices=("rope", "alibi"), source="alibi: Press et al. 2022",
+        help="alibi: a penalty on distance; no other program opens such a model.",
+    )  # fmt: skip
     rope_theta: float = setting(10_000.0, low=1.0, source="Llama (Touvron et al. 2023)")
     max_tokens: int | None = setting(
         None, low=2, help="Context written down; off: sequence_tokens."
@@ -166,7 +170,14 @@ class RunSettings:
         "replicate", choices=("replicate", "shard"),
         help="Under torchrun: DDP, or FSDP2 for models that do not fit one device.",
     )  # fmt: skip
-    attention: str = setting("sdpa", help="Attention backend.")
+    attention: str = setting(
+        "auto", choices=("auto", "sdpa", "varlen", "flex", "eager"),
+        help="auto: the best that runs here; varlen and flex want a GPU, eager is the definition.",
+    )  # fmt: skip
+    compile: str = setting(
+        "off", choices=("off", "blocks"),
+        help="blocks: torch.compile each layer; a minute at the start, and a C++ compiler.",
+    )  # fmt: skip
     recompute: bool = setting(False, help="Forget activations and compute them again: less memory.")
     log_steps: int = setting(10, low=1)
     eval_steps: int | None = setting(250, low=1, help="off: only at the end.")
@@ -255,18 +266,22 @@ def model_config(settings: ModelSettings, *, vocab_size: int, max_tokens: int) -
         qk_norm=settings.family == "qwen3",
         tie_word_embeddings=tied if settings.tied is None else settings.tied,
         max_position_embeddings=settings.max_tokens or max_tokens,
-        rope=Rope(theta=settings.rope_theta),
+        rope=Rope() if settings.position == "alibi" else Rope(theta=settings.rope_theta),
+        position=settings.position,
     )
 
 
 # What may differ between a run and its resumption: how long it is, how it is carried out, and what
 # to do about trouble.
-MAY_CHANGE: Final = ("tokens", "epochs", "run", "guard")
+MAY_CHANGE: Final = ("tokens", "steps", "epochs", "run", "guard")
 MAY_MOVE: Final = ("data.mixture",)  # a path; that the plan is the same is in the lineage
 
 
-def check_same_run(before: Pretrain, now: Pretrain) -> None:
+def check_same_run(before: Any, now: Any) -> None:
     """Refuse to continue a run under a recipe that would make it another one.
+
+    Args:
+        before, now: recipes of one kind of training.
 
     Raises:
         RecipeError: names the keys that differ.

@@ -5,9 +5,11 @@ form of Hugging Face checkpoints: dimension ``i`` turns with dimension ``i + d/2
 """
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .config import ModelConfig, Rope
 
@@ -82,6 +84,40 @@ def angles(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn heads (B, T, H, d) by the angles of their positions."""
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+    """Turn heads by the angles of their positions; dimension ``i`` turns with ``i + d/2``.
+
+    Args:
+        x: (B, T, H, d).
+        cos, sin: (B or 1, T, 1, d/2), constants.
+
+    Returns:
+        (B, T, H, d) in the type of ``x``.
+    """
+    if x.dtype != cos.dtype or torch.compiler.is_compiling():
+        first, second = x.chunk(2, dim=-1)
+        turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        return turned.to(x.dtype)
+    return cast(Tensor, _Rotate.apply(x, cos, sin))  # type: ignore[no-untyped-call]
+
+
+class _Rotate(torch.autograd.Function):
+    """Keeps nothing but the angles: the derivative turns the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(slope, cos, sin, -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    (a, b), (first, second) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
+    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-direction)
+    torch.mul(b, cos, out=second).addcmul_(a, sin, value=direction)
+    return out

@@ -25,13 +25,18 @@ def report(run: Path, summary: dict[str, Any], recipe: Pretrain) -> str:
     page.add_table(summary_table(summary))
     _sources(page, summary)
     page.add_heading("Loss")
-    _curves(page, entries)
+    add_curves(page, entries)
     _heldout(page, summary)
+    add_end(page, entries, recipe)
+    return page.html()
+
+
+def add_end(page: Page, entries: Sequence[dict[str, Any]], recipe: Any) -> None:
+    """What every training report ends with: events, samples, the recipe."""
     _events(page, [e for e in entries if e["kind"] == "event"])
     _samples(page, [e for e in entries if e["kind"] == "sample"])
     page.add_heading("Recipe")
     page.add_details("recipe.toml", recipes.dumps(recipe))
-    return page.html()
 
 
 def _lead(summary: dict[str, Any]) -> str:
@@ -78,7 +83,8 @@ def _sources(page: Page, summary: dict[str, Any]) -> None:
     page.add_table(Table("", columns, rows))
 
 
-def _curves(page: Page, entries: Sequence[dict[str, Any]]) -> None:
+def add_curves(page: Page, entries: Sequence[dict[str, Any]]) -> None:
+    """Charts of loss, learning rate, gradient and speed, from the lines of a log."""
     train = [e for e in entries if e["kind"] == "train" and e["loss"] is not None]
     held = [e for e in entries if e["kind"] == "eval"]
     steps = [e["step"] for e in train]

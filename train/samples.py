@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from yanmo.errors import DataError
 
 from .checkpoint import resolve
+from .config import ModelConfig
 from .distributed import pick_device
 from .folder import load_model
 from .generate import Sampling, generate
@@ -44,13 +45,7 @@ def sample_texts(
     model: Llama, tokenizer: "Tokenizer", prompts: Sequence[str], sampling: Sampling
 ) -> list[dict[str, Any]]:
     """Continue texts with a model in memory; see :func:`continue_texts`."""
-    opening = model.config.bos_token_id
-    if opening is None:
-        opening = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
-    end = model.config.eos_token_id if tokenizer.eos_id is None else tokenizer.eos_id
-    if opening is None:
-        raise DataError("neither model nor tokenizer names an opening or closing token",
-                        where=tokenizer.path)  # fmt: skip
+    opening, end = opening_and_end(model.config, tokenizer)
     ids = [[opening, *(int(i) for i in tokenizer.encode(prompt))] for prompt in prompts]
     stop = () if end is None else (end,)
     samples = generate(model, ids, sampling, stop=stop)
@@ -63,6 +58,21 @@ def sample_texts(
         }
         for prompt, given, sample in zip(prompts, ids, samples, strict=True)
     ]
+
+
+def opening_and_end(config: ModelConfig, tokenizer: "Tokenizer") -> tuple[int, int | None]:
+    """The id that stands before a text, and the one that closes it.
+
+    Raises:
+        DataError: neither model nor tokenizer names one.
+    """
+    opening = config.bos_token_id
+    if opening is None:
+        opening = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
+    if opening is None:
+        raise DataError("neither model nor tokenizer names an opening or closing token",
+                        where=tokenizer.path)  # fmt: skip
+    return opening, config.eos_token_id if tokenizer.eos_id is None else tokenizer.eos_id
 
 
 def _continuation(

@@ -9,6 +9,7 @@ the mean reward of reference answers 0 (PPO reads absolute rewards, InstructGPT'
 
 import dataclasses
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -77,16 +78,25 @@ class Scorer(nn.Module):
         return scores.gather(1, ends[:, None]).squeeze(1)
 
 
-def save_scorer(scorer: Scorer, folder: Path, *, tokenizer: Path | None = None) -> None:
+def save_scorer(
+    scorer: Scorer,
+    folder: Path,
+    *,
+    tokenizer: Path | None = None,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a scorer's folder (not atomic by itself, see ``yanmo.files.atomic_folder``).
 
     Args:
         scorer: the model.
         folder: made if missing.
         tokenizer: folder whose tokenizer files are copied.
+        weights: of the backbone by Hugging Face's names, where they are not its own parameters
+            (adapters merged).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {n: v for n, v in scorer.backbone.named_parameters() if n.startswith("model.")}
+    own = dict(scorer.backbone.named_parameters()) if weights is None else weights
+    weights = {n: v for n, v in own.items() if n.startswith("model.")}
     kept = {n: v.detach().cpu().contiguous() for n, v in {**weights, HEAD: scorer.score}.items()}
     table = scorer.backbone.config.to_hf()
     table["architectures"] = [

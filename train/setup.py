@@ -1,7 +1,7 @@
 """From a recipe, shards and an output folder to everything that the loop needs: new or resumed."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from yanmo.manifest import versions
 from yanmo.mixture import Plan
 from yanmo.order import shards_identity
 from yanmo.packing import order_key
-from yanmo.shards import TOKENIZER_FOLDER, Shards, open_shards
+from yanmo.shards import Shards, open_shards
 
 from . import checkpoint
+from .backends import Picked, check_compiler, equip
 from .config import ModelConfig
-from .data import Loader
+from .data import Feed, Loader
 from .distributed import World, spread
 from .folder import TOKENIZER_DEFINITIONS, load_config, load_model, weight_files
 from .heldout import heldout_loader
@@ -42,6 +43,7 @@ class Progress:
     Attributes:
         step: optimiser steps taken (skipped ones count).
         targets: targets seen.
+        read: inputs seen, padding left out.
         seconds: spent in steps, over all starts of the run.
         skipped: steps left out by the guard.
         watched: what the plateau rule looks at, one value an evaluation.
@@ -50,6 +52,7 @@ class Progress:
 
     step: int = 0
     targets: int = 0
+    read: int = 0
     seconds: float = 0.0
     skipped: int = 0
     watched: list[float] = field(default_factory=list)
@@ -72,13 +75,17 @@ class Run:
         tally: sums since the last line of the log, see ``Tally``.
         lineage: what the weights come from.
         plan: the mixture that the loader follows, if there is one.
+        own_recipe: what the user wrote, where the trainer follows a translation of it.
+        also: writes more into each checkpoint.
+        sampler: continues the recipe's sample prompts, where it is not plain text that goes on.
+        attention: the backend, and why others were passed over.
     """
 
     recipe: Pretrain
     out: Path
     world: World
-    loader: Loader
-    heldout: Loader | None
+    loader: Feed
+    heldout: Feed | None
     model: Llama
     call: nn.Module
     optimizers: Optimizers
@@ -89,11 +96,15 @@ class Run:
     tally: list[list[float]] | None = None
     resumed_from: Path | None = None
     plan: Plan | None = None
+    own_recipe: Any = None
+    also: Callable[[Path], None] | None = None
+    sampler: Callable[[Llama, Sequence[str]], list[dict[str, Any]]] | None = None
+    attention: Picked | None = None
 
     @property
-    def tokenizer(self) -> Path:
-        """The tokenizer folder of the shards."""
-        return self.loader.shards.folder / TOKENIZER_FOLDER
+    def told(self) -> Any:
+        """The recipe to write down."""
+        return self.recipe if self.own_recipe is None else self.own_recipe
 
 
 def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> Run:
@@ -104,12 +115,7 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
         DataError: the shards are damaged, or not those of the run, or made for another tokenizer.
     """
     check_parallel(recipe, world)
-    found = checkpoint.checkpoints(out)
-    restored = checkpoint.read(found[-1][1]) if found else None
-    if restored is not None:
-        check_same_run(recipes.load(Pretrain, restored.recipe), recipe)
-    elif (out / "recipe.toml").is_file():
-        check_same_run(recipes.load(Pretrain, out / "recipe.toml"), recipe)
+    restored = find_restored(out, recipe)
     check = "full" if restored is None and recipe.data.verify == "full" and world.main else "fast"
     shards = open_shards(shards_folder, verify="full" if check == "full" else "fast")
     plan = find_plan(recipe, shards)
@@ -118,18 +124,64 @@ def prepare(recipe: Pretrain, shards_folder: Path, out: Path, world: World) -> R
     if restored is not None:
         check_lineage(restored.state["lineage"], lineage, shards_folder)
     model = make_model(recipe, shards, None if restored is None else restored.folder)
+    run = assemble(recipe, out, world, model, lineage, (loader, _heldout(recipe, shards)))
+    run.plan = plan
+    if restored is not None:
+        restore(run, restored)
+    return run
+
+
+def find_restored(out: Path, recipe: Any) -> checkpoint.Restored | None:
+    """The last whole checkpoint in a run folder, if there is one.
+
+    Raises:
+        RecipeError: the run that is there has other settings.
+    """
+    found = checkpoint.checkpoints(out)
+    restored = checkpoint.read(found[-1][1]) if found else None
+    written = out / "recipe.toml" if restored is None else restored.recipe
+    if written.is_file():
+        check_same_run(recipes.load(type(recipe), written), recipe)
+    return restored
+
+
+def assemble(
+    recipe: Pretrain, out: Path, world: World, model: Llama, lineage: dict[str, Any],
+    feeds: tuple[Feed, Feed | None],
+) -> Run:  # fmt: skip
+    """Put a run together that has not taken a step.
+
+    Args:
+        recipe: what the trainer follows.
+        out: the run folder.
+        world: the processes.
+        model: with the weights to go on from; moved to the world's device.
+        lineage: what the weights come from.
+        feeds: training and held-out data.
+    """
+    picked = choose_kernels(model, recipe, world.device)
     model.to(world.device)
     # Adapters may drop out; every process draws its own.
     torch.manual_seed(order_key("run", recipe.seed, world.rank))
     call = spread(model, world, how=recipe.run.parallel, precision=recipe.precision)
     optimizers = Optimizers(model.named_parameters(), recipe.optimizer)
-    run = Run(
-        recipe, out, world, loader, _heldout(recipe, shards), model, call,
-        optimizers, recipe.steps(loader.sequences), lineage, plan=plan,
+    steps = recipe.steps(feeds[0].sequences)
+    return Run(
+        recipe, out, world, *feeds, model, call, optimizers, steps, lineage, attention=picked
     )  # fmt: skip
-    if restored is not None:
-        _restore(run, restored)
-    return run
+
+
+def choose_kernels(model: Llama, recipe: Pretrain, device: torch.device) -> Picked:
+    """How a model computes: attention, recomputation, compiled layers.
+
+    Raises:
+        RecipeError: what the recipe asks for cannot run here.
+    """
+    picked = equip(model, recipe.run, device, recipe.precision)
+    if recipe.run.compile == "blocks":
+        check_compiler(device)
+        model.compile_blocks()
+    return picked
 
 
 def check_parallel(recipe: Pretrain, world: World) -> None:
@@ -172,6 +224,15 @@ def check_lineage(before: dict[str, Any], now: dict[str, Any], shards: Path) -> 
     if old != new:
         raise DataError("this is not the mixture that the run was started with", where=shards,
                         value=new, fix=f"It was started with {old}.")  # fmt: skip
+    check_start(before, now)
+
+
+def check_start(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse to go on from another base.
+
+    Raises:
+        DataError: it has changed.
+    """
     old, new = (b and b["sha256"] for b in (before["init"], now["init"]))
     if old != new:
         raise DataError("the model that the run was started from has changed",
@@ -179,7 +240,8 @@ def check_lineage(before: dict[str, Any], now: dict[str, Any], shards: Path) -> 
                         fix=f"It was {old}.")  # fmt: skip
 
 
-def _restore(run: Run, restored: checkpoint.Restored) -> None:
+def restore(run: Run, restored: checkpoint.Restored) -> None:
+    """Bring a run to where a checkpoint was written."""
     run.optimizers.load(restored.optimizer)
     checkpoint.restore_generators(restored.generators, run.world.rank)
     run.progress = Progress(**restored.state["progress"])
@@ -194,20 +256,28 @@ def make_model(recipe: Pretrain, shards: Shards, resumed: Path | None) -> Llama:
     A checkpoint of a LoRA run holds merged weights for its readers; the run itself goes on from the
     base and the adapter, which are what it trains.
     """
+
+    def start(dtype: torch.dtype) -> Llama:
+        if recipe.init is None:
+            return build(fresh_config(recipe, shards), seed=recipe.seed, dtype=dtype)
+        check_init(Path(recipe.init), shards)
+        return load_model(recipe.init, dtype=dtype)
+
+    return ready_model(recipe, resumed, start)
+
+
+def ready_model(
+    recipe: Pretrain, resumed: Path | None, start: Callable[[torch.dtype], Llama]
+) -> Llama:
+    """A model to train, from a checkpoint or from its start; see :func:`make_model`."""
     dtype = weight_dtype(recipe.precision)
     torch.manual_seed(recipe.seed)  # of fresh adapters; fresh weights have a generator of their own
     adapted = recipe.lora.rank is not None
-    if resumed is not None and not adapted:
-        model = load_model(resumed, dtype=dtype)
-    elif recipe.init is not None:
-        check_init(Path(recipe.init), shards)
-        model = load_model(recipe.init, dtype=dtype)
-    else:
-        model = build(fresh_config(recipe, shards), seed=recipe.seed, dtype=dtype)
+    goes_on = resumed is not None and not adapted
+    model = load_model(resumed, dtype=dtype) if goes_on and resumed else start(dtype)
     choose_trainable(model, recipe)
     if resumed is not None and adapted:
         fill_adapter(model, read_adapter(resumed / checkpoint.ADAPTER))
-    model.backend, model.recompute = recipe.run.attention, recipe.run.recompute
     return model
 
 
@@ -296,10 +366,6 @@ def describe_lineage(recipe: Pretrain, shards: Shards, plan: Plan | None) -> dic
 
     With ``order`` and the number of sequences read, ``yanmo.order`` says which tokens those were.
     """
-    init = None
-    if recipe.init is not None:
-        files = [Path(recipe.init) / "config.json", *weight_files(Path(recipe.init))]
-        init = {"path": recipe.init, "sha256": sha256_json([sha256_file(f) for f in files])}
     decisive = {k: v for k, v in recipes.to_table(recipe).items() if k != "run"}
     return {
         "shards": {
@@ -313,10 +379,16 @@ def describe_lineage(recipe: Pretrain, shards: Shards, plan: Plan | None) -> dic
             "batch_sequences": recipe.batch_sequences,
             "mixture": None if plan is None else plan.sha256,
         },
-        "init": init,
+        "init": None if recipe.init is None else describe_start(recipe.init),
         "recipe_sha256": sha256_json(decisive),
         "versions": versions(),
     }
+
+
+def describe_start(folder: str) -> dict[str, Any]:
+    """The model that a run starts from, by content."""
+    files = [Path(folder) / "config.json", *weight_files(Path(folder))]
+    return {"path": folder, "sha256": sha256_json([sha256_file(f) for f in files])}
 
 
 def position(run: Run) -> dict[str, Any]:

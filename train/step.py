@@ -1,8 +1,9 @@
 """One optimiser step: count the targets, add up gradients, and say what happened.
 
-The loss of a batch is the sum over its targets divided by their number *in the global batch*, over
-all micro-batches and processes, and that number is known before the first backward pass. A mean of
-means would weigh a target by the company it happens to be in.
+The loss of a batch is the sum over its targets divided by their number (or by the sum of their
+weights) *in the global batch*, over all micro-batches and processes, and that number is known
+before the first backward pass. A mean of means would weigh a target by the company it happens to be
+in.
 """
 
 from collections.abc import Sequence
@@ -27,12 +28,14 @@ class Accumulated:
     Attributes:
         nll: sum of the negative log-likelihoods of the global batch, nats.
         targets: targets of the global batch.
+        read: inputs of the global batch that are no padding.
         stop: whether any process was asked to stop.
         seen: per micro-batch of this process: batch, rows with a target, their losses.
     """
 
     nll: float
     targets: int
+    read: int
     stop: bool
     seen: list[tuple[Batch, Tensor, Tensor]]
 
@@ -84,20 +87,27 @@ def accumulate(
     Raises:
         DataError: no process has a target.
     """
-    local = torch.tensor(sum(b.targets for b in batches), dtype=torch.int64)
-    targets = int(world.sum(local).item())
+    counts = [[b.targets, b.read, b.weight] for b in batches]
+    local = torch.tensor(counts, dtype=torch.float64).sum(0)
+    targets, read, weight = world.sum(local).tolist()
     if targets == 0:
         raise DataError("the batch has no target: all its labels are masked")
-    scale = loss_factor(model, world) / targets
+    scale = loss_factor(model, world) / weight
     seen: list[tuple[Batch, Tensor, Tensor]] = []
     for number, batch in enumerate(batches):
         on_device = batch.to(world.device)
         silent = number + 1 < len(batches)
         with quiet(model, silent=silent):
             with computing(model, precision, world.device):
-                loss = model(on_device.tokens, on_device.labels, on_device.documents, z_loss=z_loss)
+                inputs = on_device.tokens, on_device.labels, on_device.documents
+                loss = model(*inputs, z_loss=z_loss, **_weights(on_device))
             (loss.total * scale).backward()
         seen.append((batch, loss.rows, loss.nll))
     nll = torch.stack([nll.double().sum() for _, _, nll in seen]).sum()
     totals = world.sum(torch.stack([nll, nll.new_tensor(float(stop))])).tolist()
-    return Accumulated(totals[0], targets, totals[1] > 0, seen)
+    return Accumulated(totals[0], int(targets), int(read), totals[1] > 0, seen)
+
+
+def _weights(batch: Batch) -> dict[str, Tensor]:
+    """The argument for weights, where a batch has some."""
+    return {} if batch.weights is None else {"weights": batch.weights}

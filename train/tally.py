@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .data import Batch, Loader
+from .data import Batch, Feed
 from .distributed import World
 
 Floats = npt.NDArray[np.float64]
@@ -50,10 +50,10 @@ class Tally:
         new_from: ids from here on are new; ``None``: there are none.
     """
 
-    def __init__(self, loader: Loader, new_from: int | None) -> None:
+    def __init__(self, loader: Feed, new_from: int | None) -> None:
         self.loader, self.new_from = loader, new_from
         self.names, self._source_of = loader.sources
-        self._eos = loader.shards.vocabulary.eos_id
+        self._eos = loader.eos_id
         # Per source: nll, targets, nll of text; the last column is of new tokens.
         self.sums: Floats = np.zeros((3, len(self.names) + 1))
 

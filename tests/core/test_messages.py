@@ -75,3 +75,20 @@ def test_rubbish_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "data.json").write_bytes(content)
     with pytest.raises(DataError, match=said):
         list(read_objects(tmp_path / "data.json"))
+
+
+def test_records_that_are_no_objects_can_be_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'\n\xef\xbb\xbf{"a": 1}\n{"a"\n[3]\n\n{"b": 2}'.lstrip(b"\n"))
+    aside: list[tuple[str, str]] = []
+    found = list(read_objects(path, bad=lambda error, text: aside.append((str(error), text))))
+    assert found == [("data.jsonl#0", {"a": 1}), ("data.jsonl#3", {"b": 2})]
+    assert [text for _, text in aside] == ['{"a"\n', "[3]"]
+    assert "line 2" in aside[0][0]
+    assert "data.jsonl#2" in aside[1][0]
+
+
+def test_an_empty_file_holds_nothing(tmp_path: Path) -> None:
+    for content in (b"", b"\n \n", b"[]", b"\xef\xbb\xbf"):
+        (tmp_path / "data.json").write_bytes(content)
+        assert list(read_objects(tmp_path / "data.json")) == []

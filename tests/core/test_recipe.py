@@ -38,6 +38,20 @@ def test_defaults_come_from_the_dataclass() -> None:
     assert load(Web) == Web()
 
 
+def test_a_nested_table_keeps_the_defaults_of_its_place() -> None:
+    """The default of a field may differ from what its class has; one key does not undo the rest."""
+
+    @dataclass(frozen=True)
+    class Strict:
+        filter: Filter = Filter(min_chars=500, max_digit_fraction=0.1)
+
+    assert load(Strict).filter == Filter(500, 0.1)
+    assert load(Strict, overrides=["filter.min_chars=7"]).filter == Filter(7, 0.1)
+    assert load(Strict, overrides=["filter.max_digit_fraction=off"]).filter == Filter(500, None)
+    with pytest.raises(RecipeError, match=r"filter\.min_char'.*Did you mean 'min_chars'"):
+        load(Strict, overrides=["filter.min_char=7"])
+
+
 def test_round_trip_through_toml(tmp_path: Path) -> None:
     recipe = Web(
         name='a "q"\n名\x7f', deep=False, filter=Filter(min_chars=None, max_digit_fraction=0.0),

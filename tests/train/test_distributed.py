@@ -77,6 +77,13 @@ def runs(shards: Path) -> Path:
         job("replicate"), job("shard", "run.parallel=shard"),
         job("elastic", "run.parallel=shard", "tokens=1344"),
     ]  # fmt: skip
+    on_two_processes(jobs)
+    here("elastic")
+    return folder
+
+
+def on_two_processes(jobs: list[dict[str, Any]]) -> None:
+    """Carry out runs under torchrun."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         str(Path(__file__).with_name("run_jobs.py")), json.dumps(jobs),
@@ -86,11 +93,9 @@ def runs(shards: Path) -> Path:
         command, capture_output=True, text=True, env=environment, check=False, timeout=400
     )
     assert done.returncode == 0, done.stderr
-    here("elastic")
-    return folder
 
 
-def _near(a: Path, b: Path) -> None:
+def near(a: Path, b: Path) -> None:
     """Weights after ten steps in float64, optimizer state, and the logged losses."""
     one, two = (checkpoint.checkpoints(run)[-1][1] for run in (a, b))
     for name in ("model.safetensors", "yanmo/optimizer.safetensors"):
@@ -110,14 +115,14 @@ def test_two_processes_are_one(how: str, runs: Path) -> None:
     start = read_journal(runs / how)[0]
     assert start["parallel"] == how
     assert start["processes"] == 2
-    _near(runs / "alone", runs / how)
+    near(runs / "alone", runs / how)
 
 
 @pytest.mark.slow
 def test_a_run_changes_its_number_of_processes(runs: Path) -> None:
     starts = [e["processes"] for e in read_journal(runs / "elastic") if e["kind"] == "start"]
     assert starts == [1, 2, 1]
-    _near(runs / "alone", runs / "elastic")
+    near(runs / "alone", runs / "elastic")
 
 
 def test_one_process_is_its_own_world() -> None:

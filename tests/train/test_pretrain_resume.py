@@ -1,6 +1,9 @@
 """Runs that are interrupted, killed, or out of disk end in the same bits as one without a stop."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.command import command
 from yanmo.errors import DataError, RecipeError
 from yanmo.train import checkpoint, loop
-from yanmo.train.journal import read_journal
+from yanmo.train.journal import Journal, read_journal
 from yanmo.train.pretrain import pretrain
 from yanmo.train.recipe import LINEAR
 
-from .whole_runs import LORA, NEW_ROWS, TWENTY, Make, interrupt_at, recipe_of, same_bits
+from .whole_runs import LORA, NEW_ROWS, SMALL, TWENTY, Make, interrupt_at, recipe_of, same_bits
 
 
 @pytest.mark.parametrize("stops", [(10,), (7, 13)], ids=str)
@@ -142,3 +146,49 @@ def test_a_full_disk_loses_nothing(
     monkeypatch.undo()
     assert [p.name for p in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000006"]
     assert pretrain(recipe, shards, tmp_path / "run", quiet=True)["steps"] == 20
+
+
+def test_a_log_that_cannot_be_written_loses_nothing(
+    straight: Path, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up between two checkpoints; one line says so, and the same command goes on."""
+    sets = [part for s in (*SMALL, *TWENTY, "run.save_steps=6") for part in ("--set", s)]
+    line = ("train", "pretrain", shards, "--out", tmp_path / "run", "-q", *sets)
+    write = Journal.write
+
+    def full(self: Journal, kind: str, step: int, **values: Any) -> None:
+        if kind == "train" and step == 9:
+            raise OSError(28, "No space left on device", str(self.path))
+        write(self, kind, step, **values)
+
+    monkeypatch.setattr(Journal, "write", full)
+    ended = command(*line)
+    assert ended.code == 1
+    assert "No space left" in ended.err
+    assert "metrics.jsonl" in ended.err
+    assert "Traceback" not in ended.err
+    monkeypatch.undo()
+    ended = command(*line)
+    assert ended.code == 0, ended.err
+    same_bits(straight, tmp_path / "run")
+
+
+def test_every_limit_of_file_size_leaves_whole_checkpoints(shards: Path, tmp_path: Path) -> None:
+    """A real refusal by the kernel (RLIMIT_FSIZE), whatever file meets it first."""
+    program = (
+        "import resource, sys; from yanmo.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); main()"
+    )
+    sets = [part for s in (*SMALL, *TWENTY, "run.save_steps=6") for part in ("--set", s)]
+    line = ["train", "pretrain", str(shards), "--out", str(tmp_path / "run"), "-q", *sets]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *line], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert ended.returncode == 1, ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Make room" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert checkpoint.checkpoints(tmp_path / "run") == []
+    assert command(*line).code == 0
+    assert checkpoint.checkpoints(tmp_path / "run")[-1][0] == 20
