@@ -23,7 +23,7 @@ PEER: Final = "lm_eval"
 THREADS: Final = 2
 THEIR_BATCHES: Final = (1, 4, 16)
 OUR_BATCHES: Final = (512, 1024, 2048)
-SWEEP_LIMIT: Final = 3  # questions a subject while looking for the best batch
+SWEEP_LIMIT: Final = 2  # questions a subject while looking for the best batch
 ROUNDS: Final = 1
 COLUMNS: Final = (
     "shots", "side", "batch", "questions", "wall s", "spread %", "questions/s",

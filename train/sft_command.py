@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--model", type=click.Path(path_type=Path), required=True,
-              help="Hugging Face model folder with its tokenizer.")  # fmt: skip
+              help="Model folder with its tokenizer, a checkpoint, or a run.")  # fmt: skip
 @out_option(help="Run folder; a run that is there goes on.")
 @click.option("--heldout", type=click.Path(path_type=Path), default=None,
               help="Dialogues: the loss on their answers is told, before and after.")  # fmt: skip
@@ -50,13 +50,15 @@ def sft(
     from yanmo import recipe as recipes
 
     from . import sft as runs
+    from .checkpoint import resolve
     from .distributed import speaks
     from .sft_recipe import Sft
     from .sft_report import summary_table
 
     seed = () if flags["seed"] is None else (f"seed={flags['seed']}",)
     settings = recipes.load(Sft, recipe, (*flags["overrides"], *seed))
-    files = runs.Files(data, flags["model"], flags["out"], flags["heldout"])
+    model = resolve(flags["model"]) if flags["model"].is_dir() else flags["model"]
+    files = runs.Files(data, model, flags["out"], flags["heldout"])
     if dry_run:
         _show_plan(runs.dry_run(settings, files), preview, as_json=as_json)
         return

@@ -68,6 +68,16 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
     assert not (folder / "never").exists()
 
 
+def test_a_run_is_a_model_too(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model").symlink_to(folder / "model")
+    data = next(folder.glob("*.jsonl"))
+    shown = command("train", "sft", data, "--model", run, "--out", tmp_path / "out", *SETS,
+                    "--dry-run")  # fmt: skip
+    assert shown.code == 0, shown.err
+
+
 def test_what_the_linter_finds_ends_with_one_and_says_why(folder: Path, tmp_path: Path) -> None:
     model = write_model(tmp_path / "model", template=FORGETFUL)
     data = write_dialogues(tmp_path / "d.jsonl", [turns("a", "b"), turns("a", "b", "c", "d")])
