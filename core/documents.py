@@ -182,8 +182,8 @@ def part_paths(path: str | Path) -> list[Path]:
     if path.is_file():
         with path.open("rb") as stream:
             if stream.read(4) != PARQUET_MAGIC:
-                raise DataError("no Parquet file", where=path,
-                                fix="Read it into a run first: yanmo curate run FILE --out RUN.")  # fmt: skip
+                fix = "Read it into a run first: yanmo curate run FILE --out RUN."
+                raise DataError("no Parquet file", where=path, fix=fix)
         return [path]
     folder = path / "documents" if (path / "documents").is_dir() else path
     parts = sorted(folder.glob("part-*.parquet")) or sorted(folder.glob("*.parquet"))
