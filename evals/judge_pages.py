@@ -304,14 +304,13 @@ def page(summary: Summary, samples: Sequence[Mapping[str, Any]], answers: Answer
 
 def _charts(result: Page, summary: Summary) -> None:
     for pair in summary.get("pairs", ()):
-        total = max(sum(pair["outcomes"].values()), 1)
         bars = [
-            Bar(say(NAMES[name]), 100 * count / total, f"{count}", _COLOURS[name])
+            Bar(say(NAMES[name]), count, f"{count}", _COLOURS[name])
             for name, count in pair["outcomes"].items()
         ]
         if len(summary["pairs"]) > 1:
             result.add_heading(say("{a} against {b}", a=pair["a"], b=pair["b"]))
-        result.add_svg(bar_chart(say("Shares of outcomes, %"), bars))
+        result.add_svg(bar_chart(say("Questions by outcome"), bars))
     graded = [e for e in summary.get("grades", ()) if e["mean"]]
     if graded:
         bars = [

@@ -70,7 +70,7 @@ WORDS: Final = {
         "{name} 有 {n} 个问题不在所有文件中，已略去。",
     "The server gives no log-probabilities: words were read instead.":
         "服务器不给出对数概率：改为读取文字结论。",
-    "Shares of outcomes, %": "各结果占比（%）",
+    "Questions by outcome": "各结果的题数",
     "Mean grade (95 % interval)": "平均分（95 % 区间）",
     "Means": "均值",
     "mean": "均值",
