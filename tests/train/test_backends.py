@@ -1,6 +1,8 @@
 """Which attention a run takes, what cannot run here, and GPU backends as far as a CPU goes."""
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,22 +195,11 @@ def test_traced_layers_train_alike_and_are_traced_once(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_compiled_layers_give_the_same_gradients(tiny: Tiny) -> None:
+def test_compiled_layers_give_the_same_gradients() -> None:
     try:
         check_compiler(CPU)
     except RecipeError as error:
         pytest.skip(str(error))
-    torch._dynamo.reset()
-    plain, compiled = (build(tiny(num_hidden_layers=1), seed=0) for _ in range(2))
-    compiled.compile_blocks()
-    generator = torch.Generator().manual_seed(1)
-    tokens, labels = (torch.randint(0, 61, (2, 24), generator=generator) for _ in range(2))
-    documents = documents_from_lengths([[7, 17], [24]])
-    losses = [model(tokens, labels, documents).total for model in (plain, compiled)]
-    torch.testing.assert_close(losses[0], losses[1], atol=1e-4, rtol=1e-6)
-    for loss in losses:
-        loss.backward()
-    for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
-        torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-4)
-    torch._dynamo.reset()
+    script = Path(__file__).with_name("compiled_layers.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
