@@ -82,14 +82,14 @@ def theirs(
 
 
 def ours(
-    folder: Path, *, model: Path, shots: int, limit: int | None, batch: int
+    folder: Path, *, model: Path, shots: int, limit: int | None, batch: int, bos: str = "auto"
 ) -> tuple[meter.Cost, Path]:
     """Cost of our command, and its run folder."""
     number = len(list(folder.glob("ours-*")))
     out = folder / f"ours-{number:03d}"
     command = [sys.executable, "-m", "yanmo", "evals", "ceval", str(model), str(exam_path()),
                "--dialect", "lm_eval", "--shots", str(shots), "--batch-tokens", str(batch),
-               "--threads", str(THREADS), "--too-long", "left",
+               "--threads", str(THREADS), "--too-long", "left", "--bos", bos,
                "--out", str(out), "-q"]  # fmt: skip
     if limit is not None:
         command += ["--per-subject", str(limit)]
@@ -187,10 +187,10 @@ def _report(
     )
 
 
-def check(model: Path, *, shots: int, limit: int | None, batch: int = 4) -> dict[str, Any]:
-    """Agreement alone, for any model."""
+def check(model: Path, *, shots: int, limit: int | None, bos: str = "auto") -> dict[str, Any]:
+    """Agreement alone, for any model; ``bos`` as the peer's tokenizer does it."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
-        _, run_folder = ours(folder, model=model, shots=shots, limit=limit, batch=1024)
-        _, answers = theirs(folder, model=model, shots=shots, limit=limit, batch=batch)
+        _, run_folder = ours(folder, model=model, shots=shots, limit=limit, batch=1024, bos=bos)
+        _, answers = theirs(folder, model=model, shots=shots, limit=limit, batch=4)
         return differences(run_folder, answers)
