@@ -65,7 +65,6 @@ _REPETITIVE: Final = frozenset(
 )
 
 
-PARQUET_MAGIC: Final = b"PAR1"
 CHUNK_BYTES: Final = 1 << 20
 """Text is measured in chunks of this many UTF-8 bytes (a longer document is a chunk by itself), so
 that the decoded arrays stay near the cache: with 4 MiB the signals cost a tenth more. It does not
@@ -176,14 +175,10 @@ def part_paths(path: str | Path) -> list[Path]:
     """The Parquet parts behind a path, in order: a run folder, a documents folder, or one file.
 
     Raises:
-        DataError: there is no such path, no part in it, or the file is no Parquet file.
+        DataError: there is no such path, or no part in it.
     """
     path = Path(path)
     if path.is_file():
-        with path.open("rb") as stream:
-            if stream.read(4) != PARQUET_MAGIC:
-                fix = "Read it into a run first: yanmo curate run FILE --out RUN."
-                raise DataError("no Parquet file", where=path, fix=fix)
         return [path]
     folder = path / "documents" if (path / "documents").is_dir() else path
     parts = sorted(folder.glob("part-*.parquet")) or sorted(folder.glob("*.parquet"))

@@ -65,9 +65,6 @@ def test_part_paths_of_folder_run_and_file(tmp_path: Path) -> None:
     assert part_paths(expected[0]) == expected
     with pytest.raises(DataError, match="no documents here"):
         part_paths(tmp_path / "nothing")
-    (tmp_path / "f.jsonl").write_text('{"text": "a"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"f.jsonl: no Parquet file.*curate run"):
-        part_paths(tmp_path / "f.jsonl")
 
 
 def test_texts_of_every_kind(tmp_path: Path) -> None:

@@ -310,6 +310,13 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(
     assert hashes(source) == before
 
 
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, tokenizer: Path) -> None:
+    (tmp_path / "f.jsonl").write_text('{"text": "a"}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"f\.jsonl: no Parquet file.*curate run"):
+        pack_folder(tmp_path / "f.jsonl", tokenizer=tokenizer, out=tmp_path / "s",
+                    settings=PackSettings())  # fmt: skip
+
+
 def test_nothing_to_pack_is_an_error(tmp_path: Path, tokenizer: Path) -> None:
     source = documents(tmp_path / "in", [])
     with pytest.raises(DataError, match="no documents to pack"):
