@@ -105,12 +105,18 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system has no links."""
+def link_or_copy(source: Path, target: Path, *, follow_symlinks: bool = True) -> None:
+    """Give a file a second name, or copy it: to another file system, or one without hard links.
+
+    Args:
+        source: the file.
+        target: its other name.
+        follow_symlinks: whether a symbolic link stands for its file, or stays a link.
+    """
     try:
-        os.link(source, target)
+        os.link(source, target, follow_symlinks=follow_symlinks)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, target, follow_symlinks=follow_symlinks)
 
 
 def sync_tree(folder: Path) -> None:

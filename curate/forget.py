@@ -4,8 +4,6 @@ The new folder is filled beside the old one (what does not change is linked), ch
 its place by a rename. Text also lies in caches, so the folder's cache goes as a whole.
 """
 
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -16,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from yanmo.errors import DataError
-from yanmo.files import atomic_folder
+from yanmo.files import atomic_folder, link_or_copy
 
 CACHE: Final = ".cache"
 
@@ -108,15 +106,8 @@ def staged(folder: Path, rewritten: Sequence[str]) -> Iterator[Path]:
             if path.is_dir() and not path.is_symlink():
                 target.mkdir(exist_ok=True)
             else:
-                _link(path, target)
+                link_or_copy(path, target, follow_symlinks=False)
         yield stage
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def cache_size(folder: Path) -> dict[str, int]:

@@ -19,7 +19,6 @@ Files are hard links into the cache where the disk allows it: writing a run agai
 Every folder is replaced as a whole; ``manifest.json`` comes last: without it the run is not done.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from typing import Any, Final, NamedTuple
 
 from yanmo import manifest
 from yanmo.errors import DataError, UsageError
-from yanmo.files import atomic_folder, read_json
+from yanmo.files import atomic_folder, link_or_copy, read_json
 from yanmo.tasks import Done
 
 FOLDERS: Final = (
@@ -64,11 +63,7 @@ def link_parts(out: Path, folder: str, parts: Sequence[Part]) -> list[dict[str, 
     """
     with atomic_folder(out / folder) as temporary:
         for part in parts:
-            path = part.done.folder / part.file
-            try:
-                os.link(path, temporary / part.name)
-            except OSError:  # another file system, or one without hard links
-                shutil.copyfile(path, temporary / part.name)
+            link_or_copy(part.done.folder / part.file, temporary / part.name)
     entries = [manifest.part_entry(out, out / folder / part.name) for part in parts]
     for part, entry in zip(parts, entries, strict=True):
         if entry["sha256"] != part.done.files[part.file]:

@@ -1,6 +1,5 @@
 """The folders that ``pack`` writes: parts are linked out of the cache, the manifest comes last."""
 
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 from yanmo import manifest as manifests
 from yanmo.errors import UsageError
+from yanmo.files import link_or_copy
 from yanmo.manifest import NAME as MANIFEST
 from yanmo.shard_writer import TOTALS, write_manifest
 from yanmo.shards import TOKENIZER_FOLDER, Vocabulary
@@ -52,7 +52,7 @@ def finish(
     for number, (task, name) in enumerate(made):
         for suffix in (".bin", ".docs.parquet"):
             target = folder / f"part-{number:05d}{suffix}"
-            _link(task.folder / f"{name}{suffix}", target)
+            link_or_copy(task.folder / f"{name}{suffix}", target)
             known[target.name] = task.files[f"{name}{suffix}"]
     for task in done:
         for source, totals in task.result[split]["sources"].items():
@@ -71,13 +71,6 @@ def finish(
     manifest |= {name: told[name] for name in ("licences", "encoding")}
     manifests.write(folder, manifest)
     return {**manifest["counts"], "parts": len(made), "sources": manifest["sources"]}
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
 
 
 def copy_tokenizer(file: Path, folder: Path) -> None:

@@ -1,15 +1,14 @@
 """A reward model as a judge: each answer has one number, whatever stands beside it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from yanmo.errors import DataError, UsageError
+from yanmo.errors import UsageError
+from yanmo.train.chat_text import ChatText
 from yanmo.train.scorer import Scorer, load_scorer
-from yanmo.vocab.chat import CHATML, ChatTemplate, chat_encoder
-from yanmo.vocab.load import Tokenizer, load_tokenizer
 
 from .answers import Answer, Question
 from .judge_sources import without_markers
@@ -37,10 +36,7 @@ class RewardJudge:
         self.margin, self.name = margin, folder.resolve().name
         self._device = torch.device(device)
         self._scorer: Scorer = load_scorer(folder).to(self._device).eval()
-        self._tokenizer: Tokenizer = load_tokenizer(folder)
-        self._template = ChatTemplate(folder, default=CHATML)
-        self._encode = chat_encoder(self._tokenizer)
-        self._end = _end_of_turn(self._template, self._tokenizer, folder)
+        self._text = ChatText(folder)
         self._limit = context_limit(self._scorer.backbone.config.to_hf(), None)
         self._sha256 = weights_sha256(folder)
         self._known: dict[tuple[str, str], tuple[float | None, str]] = {}
@@ -48,8 +44,8 @@ class RewardJudge:
     def identity(self) -> dict[str, Any]:
         """See ``judges.Judge``."""
         return {"kind": "reward", "sha256": self._sha256, "margin": self.margin,
-                "bias": self._scorer.bias, "tokenizer_sha256": self._tokenizer.sha256,
-                "chat_template": self._template.source}  # fmt: skip
+                "bias": self._scorer.bias, "tokenizer_sha256": self._text.tokenizer.sha256,
+                "chat_template": self._text.template.source}  # fmt: skip
 
     def decide(self, games: Iterable[Game]) -> Iterator[Verdict]:
         """See ``judges.Judge``."""
@@ -74,10 +70,10 @@ class RewardJudge:
         """The reward at the token that ends the answer's turn; both orders ask for it once."""
         name = (question.id, answer.text)
         if name not in self._known:
-            messages = without_markers(self._tokenizer, (m.table() for m in question.messages))
-            prompt = self._encode([self._template.render(messages)])[0]
+            tokenizer = self._text.tokenizer
+            messages = without_markers(tokenizer, (m.table() for m in question.messages))
             # The answer is text: what looks like a marker in it is none.
-            ids = [*prompt, *(int(i) for i in self._tokenizer.encode(answer.text)), self._end]
+            ids = [*self._text.prompts([messages])[0], *self._text.answers([answer.text])[0]]
             if len(ids) > self._limit:
                 self._known[name] = None, f"too long for the model ({len(ids)} tokens)"
             else:
@@ -85,20 +81,3 @@ class RewardJudge:
                 ends = torch.tensor([len(ids) - 1], device=self._device)
                 self._known[name] = float(self._scorer.rewards(tokens, ends)), ""
         return self._known[name]
-
-
-def _end_of_turn(template: ChatTemplate, tokenizer: Tokenizer, folder: Path) -> int:
-    """The id with which the template closes an answer.
-
-    Raises:
-        DataError: it closes it with none.
-    """
-    mark = "\u7814\u58a8"
-    turns: Sequence[dict[str, str]] = (
-        {"role": "user", "content": mark}, {"role": "assistant", "content": mark},
-    )  # fmt: skip
-    after = template.render(turns, open_answer=False).rpartition(mark)[2]
-    ids = chat_encoder(tokenizer)([after.lstrip()])[0]
-    if not ids:
-        raise DataError("the chat template does not close an answer", where=folder)
-    return ids[0]

@@ -26,13 +26,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from yanmo.errors import DataError
-from yanmo.files import atomic_folder, atomic_write, read_json, write_json
+from yanmo.files import atomic_folder, atomic_write, link_or_copy, read_json, write_json
 
 from .config import ModelConfig
 from .folder import save_model
 
 FOLDER: Final = "checkpoints"
 ADAPTER: Final = "adapter"
+MODEL: Final = "model"
+LINEAGE: Final = "lineage.json"
 STATE: Final = "yanmo"
 FORMAT_VERSION: Final = 1
 _NAME = re.compile(r"step-(\d{8,})")
@@ -198,6 +200,31 @@ def restore_generators(states: Mapping[str, Tensor], rank: int) -> None:
         torch.set_rng_state(states[f"{rank}/cpu"])
     if f"{rank}/cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states[f"{rank}/cuda"])
+
+
+def publish(run: Path, told: Mapping[str, Any], *, adapter: bool = False) -> Path:
+    """Give the last checkpoint's model the name ``model/`` in its run, with what is told of it.
+
+    Args:
+        run: the run folder.
+        told: file name below ``model/yanmo`` -> JSON-able content, such as the lineage.
+        adapter: whether ``adapter/`` is published too (LoRA runs).
+
+    Returns:
+        The model's folder.
+    """
+    source = checkpoints(run)[-1][1]
+    with atomic_folder(run / MODEL) as folder:
+        for path in sorted(source.iterdir()):
+            if path.is_file():
+                link_or_copy(path, folder / path.name)
+        for name, content in told.items():
+            write_json(folder / STATE / name, content)
+    if adapter:
+        with atomic_folder(run / ADAPTER) as folder:
+            for path in sorted((source / ADAPTER).iterdir()):
+                link_or_copy(path, folder / path.name)
+    return run / MODEL
 
 
 def resolve(path: str | Path) -> Path:

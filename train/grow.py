@@ -35,6 +35,7 @@ from .recipe import (
     RunSettings,
     ScheduleSettings,
     TrainableSettings,
+    precision_setting,
 )
 
 STAGES = ("stage-1", "stage-2")
@@ -77,7 +78,7 @@ class Grow:
     base_vocab: int | None = setting(
         None, low=1, help="Entries before growing; off: what the tokenizer's yanmo.json says."
     )
-    precision: str = setting("float32", choices=("float32", "bfloat16", "float64"))
+    precision: str = precision_setting()
     new_rows: NewRows = NewRows()
     all: All = All()
     data: DataSettings = DataSettings()

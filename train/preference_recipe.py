@@ -6,7 +6,13 @@ from typing import TypeVar
 from yanmo.recipe import setting
 
 from .preference_pairs import PairLoss
-from .recipe import LoraSettings, OptimizerSettings, ScheduleSettings
+from .recipe import (
+    LoraSettings,
+    OptimizerSettings,
+    ScheduleSettings,
+    attention_setting,
+    precision_setting,
+)
 
 
 @dataclass(frozen=True)
@@ -45,19 +51,12 @@ class PairRun:
 
     micro_tokens: int = setting(8192, low=1, help="Tokens of one forward pass, prompts included.")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:1 …")
-    attention: str = setting(
-        "auto", choices=("auto", "sdpa", "varlen", "flex", "eager"),
-        help="auto: the best that runs here.",
-    )  # fmt: skip
+    attention: str = attention_setting()
     recompute: bool = setting(False, help="Forget activations and compute them again: less memory.")
     eval_steps: int | None = setting(50, low=1, help="off: only before and at the end.")
     save_steps: int | None = setting(100, low=1, help="off: only at the end.")
     keep_last: int | None = setting(2, low=1, help="Checkpoints kept; off: all.")
     tensorboard: bool = setting(True, help="Write TensorBoard events where it is installed.")
-
-
-_PRECISION_HELP = "bfloat16 computes in it and keeps float32 weights; float64 is for tests."
-_PRECISIONS = ("float32", "bfloat16", "float64")
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Reward:
         1.0, low=0.0, help="Passes over the rankings.",
         source="InstructGPT (2022): more than one overfits",
     )  # fmt: skip
-    precision: str = setting("float32", choices=_PRECISIONS, help=_PRECISION_HELP)
+    precision: str = precision_setting()
     loss: RewardLoss = RewardLoss()
     data: AnswerSettings = AnswerSettings()
     optimizer: RewardOptimizer = RewardOptimizer()
@@ -118,7 +117,7 @@ class Dpo:
     model: str = setting(help="Model folder to start from, and the reference (--model).")
     seed: int = setting(0, low=0, help="Of the split, of the order and of adapters.")
     epochs: float = setting(1.0, low=0.0, help="Passes over the rankings.")
-    precision: str = setting("float32", choices=_PRECISIONS, help=_PRECISION_HELP)
+    precision: str = precision_setting()
     loss: DpoLoss = DpoLoss()
     data: AnswerSettings = AnswerSettings()
     optimizer: DpoOptimizer = DpoOptimizer()

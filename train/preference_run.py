@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,7 @@ from yanmo import manifest as manifests
 from yanmo import recipe as recipes
 from yanmo.errors import DataError
 from yanmo.files import (
-    atomic_folder,
     atomic_write,
-    link_or_copy,
     read_json,
     sha256_file,
     sha256_json,
@@ -292,21 +290,10 @@ def finish(run: Run, summary: dict[str, Any], page: str) -> None:
     write_json(run.out / SUMMARY, summary)
 
 
-def export(run: Run, extra: Callable[[Path], None] | None = None) -> Path:
-    """Link the last checkpoint's model to ``model/``, with its lineage and what ``extra`` adds."""
-    source = checkpoint.checkpoints(run.out)[-1][1]
-    with atomic_folder(run.out / "model") as folder:
-        for path in sorted(source.iterdir()):
-            if path.is_file():
-                link_or_copy(path, folder / path.name)
-        write_json(folder / "yanmo" / "lineage.json", run.lineage)
-        if extra is not None:
-            extra(folder)
-    if run.recipe.lora.rank is not None:
-        with atomic_folder(run.out / checkpoint.ADAPTER) as folder:
-            for path in sorted((source / checkpoint.ADAPTER).iterdir()):
-                link_or_copy(path, folder / path.name)
-    return run.out / "model"
+def export(run: Run, told: Mapping[str, Any] | None = None) -> Path:
+    """Publish the last checkpoint's model with its lineage, and what else is told of it."""
+    about = {checkpoint.LINEAGE: run.lineage, **(told or {})}
+    return checkpoint.publish(run.out, about, adapter=run.recipe.lora.rank is not None)
 
 
 def page_of(run: Run, trainer: PairTrainer, summary: dict[str, Any]) -> str:

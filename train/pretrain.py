@@ -1,7 +1,5 @@
 """`yanmo train pretrain`: one run from shards to a model folder, a summary and a report."""
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 from yanmo import manifest as manifests
 from yanmo import recipe as recipes
 from yanmo.errors import DataError
-from yanmo.files import atomic_folder, atomic_write, read_json, write_json
+from yanmo.files import atomic_write, read_json, write_json
 from yanmo.mixture import write_plan
 from yanmo.progress import track
 from yanmo.shards import open_shards
@@ -223,20 +221,12 @@ def export(run: Run) -> Path:
     Raises:
         DataError: the model on disk gives other logits than the one in memory.
     """
-    source = checkpoint.checkpoints(run.out)[-1][1]
-    with atomic_folder(run.out / "model") as folder:
-        for path in sorted(source.iterdir()):
-            if path.is_file():
-                _link(path, folder / path.name)
-        write_json(folder / "yanmo" / "lineage.json", {**run.lineage, **position(run)})
-    if run.recipe.lora.rank is not None:
-        with atomic_folder(run.out / checkpoint.ADAPTER) as folder:
-            for path in sorted((source / checkpoint.ADAPTER).iterdir()):
-                _link(path, folder / path.name)
+    told = {checkpoint.LINEAGE: {**run.lineage, **position(run)}}
+    model = checkpoint.publish(run.out, told, adapter=run.recipe.lora.rank is not None)
     if sharded(run.call):
-        return run.out / "model"  # one process alone cannot compute with a part of the weights
+        return model  # one process alone cannot compute with a part of the weights
     probe = run.loader.batch([0]).tokens[:, :8]
-    stored = load_model(run.out / "model", dtype=next(run.model.parameters()).dtype)
+    stored = load_model(model, dtype=next(run.model.parameters()).dtype)
     stored.to(run.world.device)
     with torch.no_grad():
         tokens = probe.to(run.world.device)
@@ -248,15 +238,8 @@ def export(run: Run) -> Path:
         slack = 0.0 if exact else 1e-4 * here.abs().max().item()
         if (here - there).abs().max().item() > slack:
             raise DataError("the stored model computes other logits than the trained one",
-                            where=run.out / "model")  # fmt: skip
-    return run.out / "model"
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
+                            where=model)  # fmt: skip
+    return model
 
 
 def dry_run(recipe: Pretrain, shards_folder: Path, out: Path) -> dict[str, Any]:

@@ -22,6 +22,22 @@ PRESETS: Final[dict[str, tuple[int, int, int, int, int, bool]]] = {
 feed-forward width is 8/3 of the width, rounded up to 32 or 64 (SwiGLU, Shazeer 2020)."""
 
 
+def precision_setting() -> Any:
+    """The key ``precision``, which all training recipes have."""
+    return setting(
+        "float32", choices=("float32", "bfloat16", "float64"),
+        help="bfloat16 computes in it and keeps float32 weights; float64 is for tests.",
+    )  # fmt: skip
+
+
+def attention_setting() -> Any:
+    """The key ``run.attention``, likewise."""
+    return setting(
+        "auto", choices=("auto", "sdpa", "varlen", "flex", "eager"),
+        help="auto: the best that runs here; varlen and flex want a GPU, eager is the definition.",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """``[model]``: the shape of a fresh model; with ``init`` the shape is the checkpoint's."""
@@ -170,10 +186,7 @@ class RunSettings:
         "replicate", choices=("replicate", "shard"),
         help="Under torchrun: DDP, or FSDP2 for models that do not fit one device.",
     )  # fmt: skip
-    attention: str = setting(
-        "auto", choices=("auto", "sdpa", "varlen", "flex", "eager"),
-        help="auto: the best that runs here; varlen and flex want a GPU, eager is the definition.",
-    )  # fmt: skip
+    attention: str = attention_setting()
     compile: str = setting(
         "off", choices=("off", "blocks"),
         help="blocks: torch.compile each layer; a minute at the start, and a C++ compiler.",
@@ -199,10 +212,7 @@ class Pretrain:
     init: str | None = setting(None, help="Model folder to start from; off: fresh weights.")
     tokens: int | None = setting(None, low=1, help="Length of the run; off: see epochs.")
     epochs: float = setting(1.0, low=0.0, help="Length of the run where tokens is off.")
-    precision: str = setting(
-        "float32", choices=("float32", "bfloat16", "float64"),
-        help="bfloat16 computes in it and keeps float32 weights; float64 is for tests.",
-    )  # fmt: skip
+    precision: str = precision_setting()
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     optimizer: OptimizerSettings = OptimizerSettings()

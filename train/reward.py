@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.errors import DataError
-from yanmo.files import atomic_write, read_json, write_json
+from yanmo.files import atomic_write, read_json
 from yanmo.message_formats import parse
 from yanmo.messages import read_objects
 from yanmo.preference_layouts import is_pair
@@ -124,7 +124,7 @@ def train_reward(recipe: Reward, task: Task, *, quiet: bool = False) -> dict[str
 
 def _finish(run: Run, trainer: PairTrainer, summary: dict[str, Any]) -> None:
     facts = summary["references"]
-    export(run, lambda folder: write_json(folder / "yanmo" / FACTS, facts))
+    export(run, {FACTS: facts})
     write_heldout(run, trainer)
     finish(run, summary, page_of(run, trainer, summary))
 

@@ -8,7 +8,7 @@ import torch
 from yanmo import manifest as manifests
 from yanmo import recipe as recipes
 from yanmo.errors import DataError
-from yanmo.files import atomic_folder, atomic_write, link_or_copy, read_json, write_json
+from yanmo.files import atomic_write, read_json, write_json
 from yanmo.progress import track
 
 from . import checkpoint
@@ -149,19 +149,14 @@ def _export(run: Run) -> None:
     Raises:
         DataError: the model on disk gives other logits than the one in memory.
     """
-    source = checkpoint.checkpoints(run.out)[-1][1]
-    with atomic_folder(run.out / "model") as folder:
-        for path in sorted(source.iterdir()):
-            if path.is_file():
-                link_or_copy(path, folder / path.name)
-        write_json(folder / "yanmo" / "lineage.json", run.lineage)
-    model = run.policy.model
-    stored = load_model(run.out / "model", dtype=model.head_weight.dtype).to(run.world.device)
+    told = {checkpoint.LINEAGE: run.lineage}
+    folder, model = checkpoint.publish(run.out, told), run.policy.model
+    stored = load_model(folder, dtype=model.head_weight.dtype).to(run.world.device)
     probe = torch.tensor([run.prompts.prompts[0].ids], device=run.world.device)
     with torch.no_grad():
         if not torch.equal(model.logits(probe), stored.logits(probe)):
             raise DataError("the stored model computes other logits than the trained one",
-                            where=run.out / "model")  # fmt: skip
+                            where=folder)  # fmt: skip
 
 
 def dry_run(recipe: Rlhf, sources: Sources, out: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from yanmo.errors import RecipeError
 from yanmo.recipe import setting
 
 from .algorithms import AGGREGATIONS, KL_KINDS
-from .recipe import OptimizerSettings
+from .recipe import OptimizerSettings, attention_setting, precision_setting
 
 
 @dataclass(frozen=True)
@@ -186,10 +186,7 @@ class LoopSettings:
         None, low=1, help="Responses in one forward pass; off: about 8192 tokens."
     )
     device: str = setting("auto", help="auto, cpu, cuda, cuda:1 …")
-    attention: str = setting(
-        "auto", choices=("auto", "sdpa", "varlen", "flex", "eager"),
-        help="auto: the best that runs here.",
-    )  # fmt: skip
+    attention: str = attention_setting()
     recompute: bool = setting(False, help="Forget activations and compute them again: less memory.")
     save_iterations: int | None = setting(10, low=1, help="off: only at the end.")
     keep_last: int | None = setting(2, low=1, help="Checkpoints kept; off: all.")
@@ -204,10 +201,7 @@ class Ppo:
 
     seed: int = setting(0, low=0, help="Of the order of prompts, of sampling and of mini-batches.")
     iterations: int = setting(50, low=1, help="Rounds of sampling and learning.")
-    precision: str = setting(
-        "float32", choices=("float32", "bfloat16", "float64"),
-        help="bfloat16 computes in it and keeps float32 weights; float64 is for tests.",
-    )  # fmt: skip
+    precision: str = precision_setting()
     rollout: RolloutSettings = RolloutSettings()
     kl: KlSettings = KlSettings()
     reward: PpoRewardSettings = PpoRewardSettings()
@@ -235,10 +229,7 @@ class Grpo:
 
     seed: int = setting(0, low=0, help="Of the order of prompts, of sampling and of mini-batches.")
     iterations: int = setting(50, low=1, help="Rounds of sampling and learning.")
-    precision: str = setting(
-        "float32", choices=("float32", "bfloat16", "float64"),
-        help="bfloat16 computes in it and keeps float32 weights; float64 is for tests.",
-    )  # fmt: skip
+    precision: str = precision_setting()
     rollout: GroupRolloutSettings = GroupRolloutSettings()
     kl: LossKlSettings = LossKlSettings()
     reward: RewardSettings = RewardSettings()

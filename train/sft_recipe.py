@@ -18,6 +18,7 @@ from .recipe import (
     RunSettings,
     ScheduleSettings,
     TrainableSettings,
+    precision_setting,
 )
 
 FULL_LR: Final = 1e-5
@@ -96,10 +97,7 @@ class Sft:
         2.0, low=0.0, help="Length of the run.", source="2 in Llama 2 chat, 3 in Alpaca"
     )
     steps: int | None = setting(None, low=1, help="Length of the run in steps; off: see epochs.")
-    precision: str = setting(
-        "float32", choices=("float32", "bfloat16", "float64"),
-        help="bfloat16 computes in it and keeps float32 weights; float64 is for tests.",
-    )  # fmt: skip
+    precision: str = precision_setting()
     neftune_alpha: float | None = setting(
         None, low=0.0, help="Noise on the embeddings in training; off: none.",
         source="5 to 15 in NEFTune (Jain et al. 2023)",
