@@ -118,6 +118,7 @@ class _Rotate(torch.autograd.Function):
 def _turned(x: Tensor, cos: Tensor, sin: Tensor, direction: int) -> Tensor:
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     (a, b), (first, second) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
-    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-direction)
-    torch.mul(b, cos, out=second).addcmul_(a, sin, value=direction)
+    # Two roundings, not a fused one: the same bits as transformers.
+    torch.mul(a, cos, out=first).sub_(b * sin, alpha=direction)
+    torch.mul(b, cos, out=second).add_(a * sin, alpha=direction)
     return out
