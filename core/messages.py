@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import Any, BinaryIO, Final, cast
 
 from yanmo.errors import DataError
 from yanmo.files import open_input, reading
@@ -197,35 +197,3 @@ def read_dialogues(path: Path) -> Iterator[Dialogue]:
                 )  # fmt: skip
             meta = {name: value for name, value in found.fields.items() if name != "id"}
             yield Dialogue(found.messages, found.name(where), meta)
-
-
-class Preference(NamedTuple):
-    """Two answers to one prompt.
-
-    Attributes:
-        prompt: messages; the last one is the user's or a tool's.
-        chosen: the better answer.
-        rejected: the other one.
-        id: stable name; ``file#row`` where the data names none.
-    """
-
-    prompt: tuple[Message, ...]
-    chosen: str
-    rejected: str
-    id: str
-
-
-def read_preferences(path: Path) -> Iterator[Preference]:
-    """Preference pairs of a file: ``{prompt, chosen, rejected}``, LLaMA-Factory's, or dialogues.
-
-    Raises:
-        DataError: a record is no preference pair; names it.
-    """
-    from yanmo.message_formats import parse
-
-    for where, record in read_objects(path):
-        for found in parse(record, where=where):
-            if found.pair is None:
-                raise DataError("the record has no chosen and rejected answer", where=where,
-                                value=list(record))  # fmt: skip
-            yield Preference(found.messages, *found.pair, found.name(where))

@@ -25,7 +25,6 @@ from .algorithms import (
     whiten,
     without_end,
 )
-from .distributed import World
 from .generate import Sampling
 from .rlhf_prompts import Prompt
 from .rlhf_recipe import Grpo, Ppo, Rlhf, loss_kl
@@ -255,8 +254,3 @@ def _facts(
         "ended": float(responses.stopped.double().mean()),
         "sampler_difference": float(away.max()),
     }
-
-
-def shares(world: World, count: int) -> list[int]:
-    """Rows of this process, of ``count``."""
-    return list(range(world.rank, count, world.size))

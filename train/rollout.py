@@ -8,9 +8,9 @@ that losses are made of come from the training forward, which pads on the right:
 never sees what stands behind a token. Both temper the logits alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -250,11 +250,3 @@ def before_tokens(scores: Tensor, rows: Rows) -> Tensor:
         rows: the rows it read.
     """
     return scores.gather(1, rows.places).masked_fill(~rows.mask, 0.0)
-
-
-def in_parts(
-    order: Sequence[int], size: int, compute: Callable[[Sequence[int]], Any]
-) -> list[tuple[Sequence[int], Any]]:
-    """Apply a function to micro-batches of row numbers; return each with its result."""
-    cuts = [order[at : at + size] for at in range(0, len(order), size)]
-    return [(cut, compute(cut)) for cut in cuts]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from yanmo.errors import DataError, UsageError
 from yanmo.message_formats import FORMATS, detect, misfits, parse, write, write_lossy
 from yanmo.message_records import Record
-from yanmo.messages import Message, read_dialogues, read_preferences
+from yanmo.messages import Message, read_dialogues, read_objects
 
 MOSS_TURN = {
     "Human": "<|Human|>: 2+3?<eoh>\n",
@@ -136,10 +136,12 @@ PAIRS = [
 def test_preferences_of_every_layout(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_text("\n".join(json.dumps(pair) for pair in PAIRS))
-    found = list(read_preferences(path))
-    assert [len(p.prompt) for p in found] == [1] * 6
-    assert [(p.chosen, p.rejected) for p in found if p.prompt[0].content == "q"] == [("a", "b")] * 5
-    assert [p.id for p in found][-2:] == ["pairs.jsonl#4", "p"]
+    found = [
+        (pair, where) for where, record in read_objects(path) for pair in parse(record, where=where)
+    ]
+    assert [len(p.messages) for p, _ in found] == [1] * 6
+    assert [p.pair for p, _ in found if p.messages[0].content == "q"] == [("a", "b")] * 5
+    assert [p.name(where) for p, where in found][-2:] == ["pairs.jsonl#4", "p"]
     with pytest.raises(DataError, match=r"preference pair is no dialogue.*--lossy"):
         list(read_dialogues(path))
 
