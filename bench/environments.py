@@ -21,6 +21,7 @@ PEERS: Final = {
     ),
     "rensa": ("rensa==0.5.0", "numpy"),
     "lm_eval": ("torch==2.13.0", "lm_eval[hf]==0.4.13", "sentencepiece", "protobuf", "tiktoken"),
+    "trl_ppo": ("torch==2.13.0", "trl==0.24.0", "transformers==4.57.6", "accelerate", "datasets"),
     "trl": ("trl==1.16.0", "torch==2.13.0", "transformers==5.24.0", "accelerate", "datasets"),
     "hf": ("torch==2.13.0", "transformers==5.24.0", "accelerate==1.14.0", "numpy"),
     "litgpt": ("torch==2.13.0", "litgpt==0.5.13", "numpy"),
