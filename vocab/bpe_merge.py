@@ -19,14 +19,23 @@ Words = npt.NDArray[np.uint64]
 NO_PAIR: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _EMPTY: Final = np.uint64(0)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_FNV: Final = np.uint64(0xCBF29CE484222325)
+_FNV_PRIME: Final = np.uint64(0x00000100000001B3)
 _LONG: Final = np.uint64(1 << 63)  # a key that is a hash, not the characters themselves
 _WHOLE_WORD: Final = np.uint64(1 << 62)
 _LOW: Final = np.uint64(0xFFFFFFFF)
 _HALF: Final = np.uint64(32)
 _COUNT: Final = np.uint64(255)
+_INLINE: Final = np.uint64(1 << 63)  # a value that holds the ids themselves
+_FEW_IDS: Final = 3  # so many of them
+_ID_BITS: Final = 18
+_ID: Final = np.uint64((1 << _ID_BITS) - 1)
 _FEW: Final = 48  # symbols merged by looking at all pairs; more go over a heap
 _CACHED: Final = 40  # longer segments are merged each time
-_TABLED: Final = (1 << 18) - 1  # characters below it take 18 bits of a key, three of them a key
+_TABLED_BITS: Final = np.uint64(18)
+_TABLED: Final = (
+    1 << 18
+) - 1  # characters below it take so many bits of a key, three of them a key
 
 
 class MergeTables(NamedTuple):
@@ -61,8 +70,9 @@ class MergeTables(NamedTuple):
 class Cache(NamedTuple):
     """Segments met before. ``used``: int64 ``[slots, pool]``.
 
-    ``slots``: uint64 ``[2 n]``: key, then ids: ``id << 8 | 1``, or ``place in pool << 8 | how
-    many``. A long key's ids stand in ``pool`` behind the segment's length and characters.
+    ``slots``: uint64 ``[2 n]``: key, then how many ids, and above these eight bits up to three ids
+    of 18 bits (``_INLINE``), or the place in ``pool`` where they stand. A long key's ids stand
+    there behind the segment's length and characters.
     """
 
     slots: Words
@@ -81,7 +91,7 @@ def new_cache(slots: int, pool: int) -> Cache:
 
 
 @kernel
-def encode(
+def encode(  # noqa: C901 - all in one: a call that hands on arrays counts references to them
     codes: Codes,
     bounds: Bounds,
     segments: Bounds,
@@ -102,9 +112,9 @@ def encode(
     Returns:
         Ids of all documents (uint32), and their bounds ``[D + 1]``.
     """
-    ids = np.empty(4 * len(codes), np.uint32)  # pages that are not touched cost nothing
+    ids = np.empty(4 * len(codes) + _FEW_IDS, np.uint32)  # pages not touched cost nothing
     found = np.zeros(len(ends), np.int64)
-    single, size, byte_level = tables.single, tables.size, tables.byte_level
+    single, size, byte_level, byte = tables.single, tables.size, tables.byte_level, tables.byte
     slots, pool, words = cache.slots, cache.pool, len(tables.hashes) > 0
     mask = np.uint64(len(slots) // 2 - 1)
     n: Number = 0
@@ -118,31 +128,50 @@ def encode(
                     ids[n] = symbol
                     n += 1
                     continue
-            whole = words and segments[k] & 1 == 1
-            if start - first > _CACHED or (start - first == 1 and not byte_level):
+                if not byte_level:  # a line break is such a character in LLaMA
+                    n = _fall_back(codes[first], byte, ids, n)
+                    continue
+            length, whole = start - first, words and segments[k] & 1 == 1
+            if length > _CACHED:
                 n = _merged(codes, first, start, whole, tables, ids, n)
                 continue
-            key = _key(codes, first, start, whole)
+            key, largest = np.uint64(0), 0
+            if length <= 3:
+                for i in range(first, start):
+                    largest = max(largest, codes[i])
+                    key = key << _TABLED_BITS | np.uint64(codes[i] + 1)
+            if length > 3 or largest >= _TABLED:
+                key = _FNV
+                for i in range(first, start):
+                    key = (key ^ np.uint64(codes[i])) * _FNV_PRIME
+                key = key & ~_WHOLE_WORD | _LONG
+            if whole:
+                key |= _WHOLE_WORD
             at = (key * _GOLDEN >> np.uint64(31)) & mask
-            while slots[2 * at] != _EMPTY and (
-                slots[2 * at] != key or not _same(codes, first, start, slots[2 * at + 1], key, pool)
-            ):
+            after = n
+            while slots[2 * at] != _EMPTY:
+                if slots[2 * at] == key:
+                    value = slots[2 * at + 1]
+                    count, place = np.int64(value & _COUNT), np.int64(value >> np.uint64(8))
+                    if value & _INLINE != 0:
+                        for i in range(_FEW_IDS):
+                            ids[n + i] = value >> np.uint64(8 + _ID_BITS * i) & _ID
+                        after = n + count
+                        break
+                    i = 0
+                    if key & _LONG != 0 and pool[place] == length:
+                        while i < length and pool[place + 1 + i] == codes[first + i]:
+                            i += 1
+                        place += 1 + length
+                    if key & _LONG == 0 or i == length:
+                        for i in range(count):
+                            ids[n + i] = pool[place + i]
+                        after = n + count
+                        break
                 at = (at + np.uint64(1)) & mask
-            if slots[2 * at] == key:
-                value = slots[2 * at + 1]
-                count, place = np.int64(value & _COUNT), np.int64(value >> np.uint64(8))
-                if count == 1 and key & _LONG == 0:
-                    ids[n] = place
-                    n += 1
-                    continue
-                if key & _LONG != 0:
-                    place += 1 + start - first
-                for i in range(count):
-                    ids[n + i] = pool[place + i]
-                n += count
-                continue
-            after = _merged(codes, first, start, whole, tables, ids, n)
-            _remember(codes[first:start], key, ids[n:after], cache)
+            if after == n:
+                after = _merged(codes, first, start, whole, tables, ids, n)
+                _remember(codes[first:start], key, at, ids[n:after], cache)
             n = after
         found[document + 1] = n
     return ids[:n].copy(), found
@@ -151,62 +180,35 @@ def encode(
 @kernel
 def hash_codes(codes: Codes, first: int, stop: int) -> np.uint64:
     """64 bits of a word: FNV-1a over characters, closed by a multiplication and a shift."""
-    h = np.uint64(0xCBF29CE484222325)
+    h = _FNV
     for k in range(first, stop):
-        h = (h ^ np.uint64(codes[k])) * np.uint64(0x00000100000001B3)
+        h = (h ^ np.uint64(codes[k])) * _FNV_PRIME
     h *= _GOLDEN
     return h ^ (h >> np.uint64(29))
 
 
 @kernel
-def _key(codes: Codes, first: int, stop: int, whole: bool) -> np.uint64:
-    """The key of a segment: its characters where they fit, else a hash; never 0."""
-    key, largest = np.uint64(0), 0
-    if stop - first <= 3:
-        for k in range(first, stop):
-            largest = max(largest, codes[k])
-            key = key << np.uint64(18) | np.uint64(codes[k] + 1)
-    if stop - first > 3 or largest >= _TABLED:
-        key = hash_codes(codes, first, stop) & ~_WHOLE_WORD | _LONG
-    return key | _WHOLE_WORD if whole else key
-
-
-@kernel
-def _same(codes: Codes, first: int, stop: int, value: np.uint64, key: np.uint64, pool: Ids) -> bool:
-    """Whether the segment of an equal key is this one: beyond three characters a key is a hash."""
-    if key & _LONG == 0:
-        return True
-    place = np.int64(value >> np.uint64(8))
-    if pool[place] != stop - first:
-        return False
-    k = 0
-    while k < stop - first and pool[place + 1 + k] == codes[first + k]:
-        k += 1
-    return k == stop - first
-
-
-@kernel
-def _remember(codes: Codes, key: np.uint64, ids: Ids, cache: Cache) -> None:
-    """Put a segment that is not there into the cache; one that is full is emptied first."""
+def _remember(codes: Codes, key: np.uint64, at: np.uint64, ids: Ids, cache: Cache) -> None:
+    """Put a segment into the empty slot of its key; a cache that is full is emptied first."""
     slots, pool, used = cache
     if 4 * used[0] > len(slots) or used[1] + 8 * _CACHED > len(pool):
         slots[:] = _EMPTY
         used[:] = 0
-    mask = np.uint64(len(slots) // 2 - 1)
-    at = (key * _GOLDEN >> np.uint64(31)) & mask
-    while slots[2 * at] != _EMPTY:
-        at = (at + np.uint64(1)) & mask
+        at = (key * _GOLDEN >> np.uint64(31)) & np.uint64(len(slots) // 2 - 1)
     used[0] += 1
     slots[2 * at] = key
-    place = used[1]
-    if len(ids) == 1 and key & _LONG == 0:
-        slots[2 * at + 1] = np.uint64(ids[0]) << np.uint64(8) | np.uint64(1)
+    value, fits = np.uint64(len(ids)), key & _LONG == 0 and len(ids) <= _FEW_IDS
+    for i in range(len(ids) if fits else 0):
+        fits = fits and ids[i] <= _ID
+        value |= np.uint64(ids[i]) << np.uint64(8 + _ID_BITS * i)
+    if fits:
+        slots[2 * at + 1] = value | _INLINE
         return
+    place = used[1]
     slots[2 * at + 1] = np.uint64(place) << np.uint64(8) | np.uint64(len(ids))
     if key & _LONG != 0:
         pool[place] = len(codes)
-        for k in range(len(codes)):
-            pool[place + 1 + k] = codes[k]
+        pool[place + 1 : place + 1 + len(codes)] = codes
         place += 1 + len(codes)
     pool[place : place + len(ids)] = ids
     used[1] = place + len(ids)

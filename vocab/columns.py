@@ -29,8 +29,8 @@ Bounds = npt.NDArray[np.int64]
 SAMPLE_SHARE: Final = 100  # one byte in so many is encoded by both engines
 SAMPLE_BYTES: Final = 4096  # at most so much of one text, cut between characters
 _CHUNK_BYTES: Final = 1 << 18  # text in the kernels at a time, near the processor's cache
-_CACHE_SLOTS: Final = 1 << 18  # 4 MiB
-_CACHE_POOL: Final = 1 << 21  # 8 MiB
+_CACHE_SLOTS: Final = 1 << 20  # 16 MiB
+_CACHE_POOL: Final = 1 << 23  # 32 MiB
 _LETTER, _NUMBER, _BLANK = r"\p{L}", r"\p{N}", r"\s"
 # Marks that a canonical composition cannot take in: variation selectors, enclosing marks.
 _SELECTORS: Final = (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))

@@ -1,7 +1,8 @@
 """Continued byte-pair encoding: the most frequent pair becomes a symbol, again and again.
 
-The loop works on distinct runs with their counts. Each pair of neighbours has an entry in a hash
-table with its count and a linked list of the places where it stands; a heap gives the pair with the
+The loop works on distinct runs with their counts. All symbols lie in one array with a break between
+runs; a merged symbol keeps its cells, so that its neighbours are found by its length alone. Each
+pair of neighbours has its places in order, side by side in memory; a heap gives the pair with the
 highest count. A pair arises only together with its newer half, so afterwards its count only falls:
 what is in the heap is an upper bound, and the pair on top is counted anew. Counts are not kept up
 to date where a merge breaks pairs, which would be two look-ups in a large table an occurrence (on
@@ -18,8 +19,10 @@ import numpy as np
 from .kernels import I32, I64, Number, kernel
 from .segment import Symbols
 
-DEAD = -2
 NONE = -1
+BREAK = -1  # between runs, and where a run has no symbol
+DEAD = -2  # inside a merged symbol; its last cell holds BREAK less the cells of the symbol
+KEY, COUNT, FIRST, STOP = range(4)  # columns of a pair: left << 32 | right, and its places
 
 
 @dataclass(frozen=True)
@@ -42,35 +45,34 @@ class Learned:
 
 
 @kernel
-def _slot(keys: I64, table: I32, key: Number) -> Number:
+def _slot(pairs: I64, table: I32, key: Number) -> Number:
     mask = len(table) - 1
     mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
     slot = np.int64(mixed >> np.uint64(24)) & mask
-    while table[slot] >= 0 and keys[table[slot]] != key:
+    while table[slot] >= 0 and pairs[table[slot], KEY] != key:
         slot = (slot + 1) & mask
     return slot
 
 
 @kernel
-def _wider_i64(array: I64) -> I64:
-    wider = np.zeros(2 * len(array), np.int64)
+def _more_i64(array: I64, needed: Number) -> I64:
+    wider = np.empty(max(2 * len(array), needed), np.int64)
     wider[: len(array)] = array
     return wider
 
 
 @kernel
-def _wider_i32(array: I32) -> I32:
-    wider = np.zeros(2 * len(array), np.int32)
+def _more_i32(array: I32, needed: Number) -> I32:
+    wider = np.empty(max(2 * len(array), needed), np.int32)
     wider[: len(array)] = array
     return wider
 
 
 @kernel
-def _rehash(keys: I64, pairs: Number, size: Number) -> I32:
-    table = np.full(size, np.int32(NONE), np.int32)
-    for pair in range(pairs):
-        table[_slot(keys, table, keys[pair])] = pair
-    return table
+def _more_rows(array: I64) -> I64:
+    wider = np.empty((2 * len(array), array.shape[1]), np.int64)
+    wider[: len(array)] = array
+    return wider
 
 
 @kernel
@@ -79,12 +81,12 @@ def _before(count_a: Number, key_a: Number, count_b: Number, key_b: Number) -> N
 
 
 @kernel
-def _sift_up(heap_count: I64, heap_pair: I32, keys: I64, at: Number) -> None:
+def _sift_up(heap_count: I64, heap_pair: I32, pairs: I64, at: Number) -> None:
     count, pair = heap_count[at], heap_pair[at]
     while at > 0:
         parent = (at - 1) >> 1
         other = heap_pair[parent]
-        if not _before(count, keys[pair], heap_count[parent], keys[other]):
+        if not _before(count, pairs[pair, KEY], heap_count[parent], pairs[other, KEY]):
             break
         heap_count[at], heap_pair[at] = heap_count[parent], other
         at = parent
@@ -92,7 +94,7 @@ def _sift_up(heap_count: I64, heap_pair: I32, keys: I64, at: Number) -> None:
 
 
 @kernel
-def _sift_down(heap_count: I64, heap_pair: I32, keys: I64, size: Number) -> None:
+def _sift_down(heap_count: I64, heap_pair: I32, pairs: I64, size: Number) -> None:
     count, pair = heap_count[0], heap_pair[0]
     at = 0
     while True:
@@ -101,10 +103,13 @@ def _sift_down(heap_count: I64, heap_pair: I32, keys: I64, size: Number) -> None
             break
         right = child + 1
         if right < size and _before(
-            heap_count[right], keys[heap_pair[right]], heap_count[child], keys[heap_pair[child]]
+            heap_count[right],
+            pairs[heap_pair[right], KEY],
+            heap_count[child],
+            pairs[heap_pair[child], KEY],
         ):
             child = right
-        if not _before(heap_count[child], keys[heap_pair[child]], count, keys[pair]):
+        if not _before(heap_count[child], pairs[heap_pair[child], KEY], count, pairs[pair, KEY]):
             break
         heap_count[at], heap_pair[at] = heap_count[child], heap_pair[child]
         at = child
@@ -112,41 +117,91 @@ def _sift_down(heap_count: I64, heap_pair: I32, keys: I64, size: Number) -> None
 
 
 @kernel
-def _link(symbols: I32, ends: I64, following: I32, previous: I32, places: I32) -> None:
-    """Neighbours inside each run; a break (-1) is no neighbour of anything."""
+def _cells(symbols: I32, ends: I64) -> I32:
+    """Int32 ``[cells, 2]``: symbol and run; a break stands before each run and at the end."""
+    cells = np.empty((len(symbols) + len(ends), 2), np.int32)
+    to = 0
+    for run in range(len(ends) - 1):
+        cells[to, 0], cells[to, 1] = BREAK, run
+        to += 1
+        for at in range(ends[run], ends[run + 1]):
+            cells[to, 0], cells[to, 1] = symbols[at], run
+            to += 1
+    cells[to, 0] = BREAK
+    return cells
+
+
+@kernel
+def _uncells(cells: I32, ends: I64, symbols: I32) -> None:
+    """Write back what became of the symbols."""
     for run in range(len(ends) - 1):
         for at in range(ends[run], ends[run + 1]):
-            following[at] = previous[at] = NONE
-            places[at] = run
-            if at > ends[run] and symbols[at] >= 0 and symbols[at - 1] >= 0:
-                previous[at] = at - 1
-                following[at - 1] = at
+            symbols[at] = max(cells[at + run + 1, 0], DEAD)
+
+
+@kernel
+def _first_pairs(cells: I32, weights: I64, min_count: Number) -> tuple[I64, Number, I32]:
+    """The frequent pairs, int64 ``[P, 4]`` and more rows, how many they are, and their places.
+
+    A pair can only become rarer, so that the others never matter.
+    """
+    pairs = np.zeros((1 << 16, 4), np.int64)
+    table = np.full(1 << 18, np.int32(NONE), np.int32)
+    pair_at = np.empty(len(cells), np.int32)
+    known = 0
+    for at in range(len(cells) - 1):
+        pair_at[at] = NONE
+        if cells[at, 0] < 0 or cells[at + 1, 0] < 0:
+            continue
+        key = np.int64(cells[at, 0]) << 32 | np.int64(cells[at + 1, 0])
+        slot = _slot(pairs, table, key)
+        if table[slot] < 0:
+            if known == len(pairs):
+                pairs = _more_rows(pairs)
+                table = np.full(4 * len(pairs), np.int32(NONE), np.int32)
+                for pair in range(known):
+                    table[_slot(pairs, table, pairs[pair, KEY])] = pair
+                slot = _slot(pairs, table, key)
+            pairs[known, KEY], pairs[known, COUNT], pairs[known, STOP] = key, 0, 0
+            table[slot] = known
+            known += 1
+        pair_at[at] = table[slot]
+        pairs[table[slot], COUNT] += weights[cells[at, 1]]
+        pairs[table[slot], STOP] += 1
+    number = np.full(known, NONE, np.int32)
+    frequent, used = 0, np.int64(0)
+    for pair in range(known):
+        if pairs[pair, COUNT] >= min_count:
+            number[pair] = frequent
+            size = pairs[pair, STOP]
+            pairs[frequent, KEY], pairs[frequent, COUNT] = pairs[pair, KEY], pairs[pair, COUNT]
+            pairs[frequent, FIRST] = pairs[frequent, STOP] = used
+            used += size
+            frequent += 1
+    places = np.empty(max(used, 16), np.int32)
+    for at in range(len(cells) - 1):
+        if pair_at[at] >= 0 and number[pair_at[at]] >= 0:
+            pair = number[pair_at[at]]
+            places[pairs[pair, STOP]] = at
+            pairs[pair, STOP] += 1
+    return pairs, frequent, places
 
 
 @kernel
 def _recount(
-    pair: Number, a: Number, b: Number, heads: I32, place_at: I32, place_next: I32,
-    symbols: I32, following: I32, run_of: I32, weights: I64,
+    pair: Number, a: Number, b: Number, pairs: I64, places: I32, cells: I32, span: Number,
+    weights: I64,
 ) -> Number:  # fmt: skip
     """What a pair counts now; places where it stands no longer leave its list."""
     total: Number = 0
-    kept: Number = NONE
-    entry: Number = heads[pair]
-    while entry >= 0:
-        at, beyond = place_at[entry], place_next[entry]
-        after = following[at]
-        if symbols[at] == a and after >= 0 and symbols[after] == b:
-            total += weights[run_of[at]]
-            if kept < 0:
-                heads[pair] = entry
-            else:
-                place_next[kept] = entry
-            kept = entry
-        entry = beyond
-    if kept < 0:
-        heads[pair] = NONE
-    else:
-        place_next[kept] = NONE
+    kept = pairs[pair, FIRST]
+    for entry in range(pairs[pair, FIRST], pairs[pair, STOP]):
+        at = places[entry]
+        if cells[at, 0] == a and cells[at + span, 0] == b:
+            total += weights[cells[at, 1]]
+            places[kept] = at
+            kept += 1
+    pairs[pair, STOP] = kept
     return total
 
 
@@ -162,145 +217,119 @@ def _allowed(a: Number, b: Number, length: I32, same: I32, max_chars: Number) ->
 
 @kernel
 def _learn(
-    symbols: I32, ends: I64, weights: I64, length: I32, same: I32, first_new: Number,
+    cells: I32, weights: I64, length: I32, same: I32, first_new: Number,
     min_count: Number, max_chars: Number, left: I32, right: I32, made: I64,
 ) -> Number:  # fmt: skip
-    """Fill ``left``, ``right``, ``made``; returns the number of merges. Changes ``symbols``."""
-    size = len(symbols)
-    following = np.empty(size, np.int32)
-    previous = np.empty(size, np.int32)
-    run_of = np.empty(size, np.int32)
-    _link(symbols, ends, following, previous, run_of)
-
-    # Pairs: key (left << 32 | right), count, head of the list of places.
-    keys = np.zeros(1 << 16, np.int64)
-    counts = np.zeros(1 << 16, np.int64)
-    heads = np.zeros(1 << 16, np.int32)
-    table = np.full(1 << 18, np.int32(NONE), np.int32)
-    pair_at = np.empty(size, np.int32)
-    pairs = 0
-    for at in range(size):
-        if following[at] < 0:
-            continue
-        key = np.int64(symbols[at]) << 32 | np.int64(symbols[at + 1])
-        slot = _slot(keys, table, key)
-        if table[slot] < 0:
-            if pairs == len(keys):
-                keys, counts, heads = _wider_i64(keys), _wider_i64(counts), _wider_i32(heads)
-                table = _rehash(keys, pairs, 4 * len(keys))
-                slot = _slot(keys, table, key)
-            keys[pairs], heads[pairs] = key, NONE
-            table[slot] = pairs
-            pairs += 1
-        pair_at[at] = table[slot]
-        counts[table[slot]] += weights[run_of[at]]
-    # Places of frequent pairs alone: a pair can only become rarer. From the end, so that the list
-    # is in order.
-    used: Number = 0
-    for pair in range(pairs):
-        used += counts[pair] >= min_count
-    place_at = np.empty(max(size, 16), np.int32)
-    place_next = np.empty(max(size, 16), np.int32)
-    places = 0
-    for at in range(size - 1, -1, -1):
-        if following[at] < 0:
-            continue
-        known: Number = pair_at[at]
-        if counts[known] >= min_count:
-            place_at[places], place_next[places] = at, heads[known]
-            heads[known] = places
-            places += 1
-    heap_count = np.empty(max(2 * used, 16), np.int64)
-    heap_pair = np.empty(max(2 * used, 16), np.int32)
+    """Fill ``left``, ``right``, ``made``; returns the number of merges. Changes ``cells``."""
+    pairs, known, places = _first_pairs(cells, weights, min_count)
+    used = np.int64(len(places))
+    heap_count = np.empty(max(2 * known, 16), np.int64)
+    heap_pair = np.empty(max(2 * known, 16), np.int32)
     heap = 0
-    for pair in range(pairs):
-        if counts[pair] >= min_count:
-            heap_count[heap], heap_pair[heap] = counts[pair], pair
-            _sift_up(heap_count, heap_pair, keys, heap)
-            heap += 1
-
-    # The pair that the present merge has made with a neighbour on its left or right; valid where
-    # the stamp is the number of the merge.
+    for pair in range(known):
+        heap_count[heap], heap_pair[heap] = pairs[pair, COUNT], pair
+        _sift_up(heap_count, heap_pair, pairs, heap)
+        heap += 1
+    span = np.ones(len(length), np.int32)  # cells of a symbol
+    # What the present merge makes: the pair of each symbol on its left or right, valid where the
+    # stamp is the number of the merge; of each such pair (key, count, places, number among
+    # `pairs`); and where it stands.
     left_pair = np.zeros(len(length), np.int32)
     left_stamp = np.full(len(length), np.int32(NONE), np.int32)
     right_pair = np.zeros(len(length), np.int32)
     right_stamp = np.full(len(length), np.int32(NONE), np.int32)
+    fresh = np.empty((1 << 10, 4), np.int64)
+    fresh_pair = np.empty(1 << 10, np.int32)
+    fresh_place = np.empty(1 << 10, np.int32)
     merges = 0
     while heap > 0 and merges < len(left):
         count, pair = heap_count[0], heap_pair[0]
-        a, b = np.int32(keys[pair] >> 32), np.int32(keys[pair] & 0xFFFFFFFF)
+        a, b = np.int32(pairs[pair, KEY] >> 32), np.int32(pairs[pair, KEY] & 0xFFFFFFFF)
         exact: Number = 0
         if _allowed(a, b, length, same, max_chars):
-            exact = _recount(
-                pair, a, b, heads, place_at, place_next, symbols, following, run_of, weights
-            )
+            exact = _recount(pair, a, b, pairs, places, cells, span[a], weights)
             if min_count <= exact < count:
                 heap_count[0] = exact
-                _sift_down(heap_count, heap_pair, keys, heap)
+                _sift_down(heap_count, heap_pair, pairs, heap)
                 continue
         # Off the heap before its merge: a new pair of equal count may belong on top.
         heap -= 1
         heap_count[0], heap_pair[0] = heap_count[heap], heap_pair[heap]
         if heap > 0:
-            _sift_down(heap_count, heap_pair, keys, heap)
+            _sift_down(heap_count, heap_pair, pairs, heap)
         if exact < count or exact == 0:
             continue
         new = np.int32(first_new + merges)
-        length[new] = length[a] + length[b]
+        length[new], span[new] = length[a] + length[b], span[a] + span[b]
         same[new] = same[a] if same[a] == same[b] else NONE
-        before = pairs
-        done = 0
-        entry = heads[pair]
-        while entry >= 0:
-            at = place_at[entry]
-            entry = place_next[entry]
-            after = following[at]
-            if symbols[at] != a or after < 0 or symbols[after] != b:
+        first, stop = pairs[pair, FIRST], pairs[pair, STOP]
+        if len(fresh_pair) < 2 * (stop - first):
+            fresh_pair = _more_i32(fresh_pair, 2 * (stop - first))
+            fresh_place = _more_i32(fresh_place, 2 * (stop - first))
+        here, entries = 0, 0
+        done: Number = 0
+        for entry in range(first, stop):
+            at = np.int64(places[entry])
+            after = at + span[a]
+            if cells[at, 0] != a or cells[after, 0] != b:
                 continue
-            weight = weights[run_of[at]]
+            weight, beyond = weights[cells[at, 1]], after + span[b]
             done += weight
-            back, beyond = previous[at], following[after]
-            symbols[at], symbols[after] = new, DEAD
-            following[at] = beyond
-            if beyond >= 0:
-                previous[beyond] = at
+            cells[at, 0], cells[after, 0] = new, DEAD
+            cells[beyond - 1, 0] = BREAK - span[new]
             for side in range(2):
-                where = back if side == 0 else at
-                if where < 0 or following[where] < 0:
+                where = at
+                if side == 0:
+                    where -= 1
+                    if cells[where, 0] < BREAK:
+                        where = at + 1 + cells[where, 0]
+                other = cells[where if side == 0 else beyond, 0]
+                if other == BREAK:
                     continue
-                other = symbols[where] if side == 0 else symbols[beyond]
                 # The new symbol beside itself is one pair, whichever side sees it.
                 on_left = side == 0 or other == new
-                known_here = (left_stamp if on_left else right_stamp)[other] == merges
-                if not known_here:
-                    if pairs == len(keys):
-                        keys, counts = _wider_i64(keys), _wider_i64(counts)
-                        heads = _wider_i32(heads)
-                    first = other if on_left else new
-                    second = new if on_left else other
-                    keys[pairs] = np.int64(first) << 32 | np.int64(second)
-                    counts[pairs], heads[pairs] = 0, NONE
+                if (left_stamp if on_left else right_stamp)[other] != merges:
+                    if here == len(fresh):
+                        fresh = _more_rows(fresh)
+                    one, two = (other, new) if on_left else (new, other)
+                    fresh[here, KEY] = np.int64(one) << 32 | np.int64(two)
+                    fresh[here, COUNT] = fresh[here, FIRST] = 0
                     if on_left:
-                        left_pair[other], left_stamp[other] = pairs, merges
+                        left_pair[other], left_stamp[other] = here, merges
                     else:
-                        right_pair[other], right_stamp[other] = pairs, merges
-                    pairs += 1
+                        right_pair[other], right_stamp[other] = here, merges
+                    here += 1
                 grown = left_pair[other] if on_left else right_pair[other]
-                counts[grown] += weight
-                if places == len(place_at):
-                    place_at, place_next = _wider_i32(place_at), _wider_i32(place_next)
-                place_at[places], place_next[places] = where, heads[grown]
-                heads[grown] = places
-                places += 1
+                fresh[grown, COUNT] += weight
+                fresh[grown, FIRST] += 1
+                fresh_pair[entries], fresh_place[entries] = grown, where
+                entries += 1
         left[merges], right[merges], made[merges] = a, b, done
         merges += 1
-        for fresh in range(before, pairs):
-            if counts[fresh] >= min_count:
-                if heap == len(heap_count):
-                    heap_count, heap_pair = _wider_i64(heap_count), _wider_i32(heap_pair)
-                heap_count[heap], heap_pair[heap] = counts[fresh], fresh
-                _sift_up(heap_count, heap_pair, keys, heap)
-                heap += 1
+        if len(places) < used + entries:
+            places = _more_i32(places, used + entries)
+        for grown in range(here):
+            fresh[grown, STOP] = NONE
+            if fresh[grown, COUNT] < min_count:
+                continue
+            if known == len(pairs):
+                pairs = _more_rows(pairs)
+            if heap == len(heap_count):
+                heap_count = _more_i64(heap_count, heap + 1)
+                heap_pair = _more_i32(heap_pair, heap + 1)
+            fresh[grown, STOP] = known
+            pairs[known, KEY], pairs[known, COUNT] = fresh[grown, KEY], fresh[grown, COUNT]
+            pairs[known, FIRST] = pairs[known, STOP] = used
+            used += fresh[grown, FIRST]
+            heap_count[heap], heap_pair[heap] = fresh[grown, COUNT], known
+            _sift_up(heap_count, heap_pair, pairs, heap)
+            known += 1
+            heap += 1
+        for entry in range(entries):
+            pair = fresh[fresh_pair[entry], STOP]
+            if pair >= 0:
+                places[pairs[pair, STOP]] = fresh_place[entry]
+                pairs[pair, STOP] += 1
     return merges
 
 
@@ -331,12 +360,14 @@ def learn(symbols: Symbols, counts: I64, surfaces: list[bytes], limits: Limits) 
     same = np.full(first_new + limits.merges, NONE, np.int32)
     length[:first_new] = [len(text) for text in texts]
     same[:first_new] = [ord(t[0]) if len(set(t)) == 1 else NONE for t in texts]
-    work = symbols.symbols.copy()
+    cells = _cells(symbols.symbols, symbols.ends)
     left = np.zeros(limits.merges, np.int32)
     right = np.zeros(limits.merges, np.int32)
     made = np.zeros(limits.merges, np.int64)
     found = _learn(
-        work, symbols.ends, counts, length, same, first_new, limits.min_count, limits.max_chars,
-        left, right, made,
+        cells, counts, length, same, first_new, limits.min_count, limits.max_chars, left, right,
+        made,
     )  # fmt: skip
-    return Learned(left[:found], right[:found], made[:found], first_new, work)
+    became = np.empty_like(symbols.symbols)
+    _uncells(cells, symbols.ends, became)
+    return Learned(left[:found], right[:found], made[:found], first_new, became)

@@ -2,7 +2,8 @@
 
 Request: ``{model, reward, shift, scale, prompts, end, pad, out, seed, iterations, batch, minis,
 epochs, tokens, lr, beta, clip, vf, threads}``. ``prompts`` are lists of ids; the reward is ``(score
-- shift) / scale``. The policy is saved to ``out``. Answer: ``{episodes, wall, processor}``.
+- shift) / scale``, less 1 without an end. The policy is saved to ``out``. Answer:
+``{episodes, wall, processor}``.
 
 TRL took its PPO out after 0.24, so that this peer is that version.
 """
@@ -40,6 +41,7 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
     """One run."""
     torch.set_num_threads(request["threads"])
     tokenizer = AutoTokenizer.from_pretrained(request["model"], padding_side="left")
+    tokenizer.eos_token_id = request["end"]  # what a missing end is told by
     policy, reference = (
         AutoModelForCausalLM.from_pretrained(request["model"], dtype=torch.float32)
         for _ in range(2)
@@ -50,9 +52,11 @@ def train(request: dict[str, Any]) -> dict[str, Any]:
         settings = PPOConfig(
             output_dir=folder, report_to=[], save_strategy="no", use_cpu=True, bf16=False,
             seed=request["seed"], learning_rate=request["lr"], lr_scheduler_type="constant",
-            adam_epsilon=1e-5, weight_decay=0.0, max_grad_norm=1.0,
-            per_device_train_batch_size=request["batch"] // request["minis"],
-            gradient_accumulation_steps=request["minis"], num_mini_batches=request["minis"],
+            adam_epsilon=1e-5, weight_decay=0.0,
+            # Not split into micro-batches: TRL steps once in so many of those, whatever the number
+            # of mini-batches is.
+            per_device_train_batch_size=request["batch"], gradient_accumulation_steps=1,
+            num_mini_batches=request["minis"],
             total_episodes=request["iterations"] * request["batch"],
             num_ppo_epochs=request["epochs"], response_length=request["tokens"],
             temperature=1.0, stop_token_id=request["end"], missing_eos_penalty=1.0,
