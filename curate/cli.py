@@ -262,15 +262,15 @@ def pack(documents: Path, tokenizer: Path, out: Path, as_json: bool, workers: in
     from yanmo.recipe import load
     from yanmo.workers import server_ends_with_errors
 
+    from .pack_options import PackSettings
     from .start import start
 
-    start(workers=workers, pack_with=tokenizer)
+    seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
+    settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
+    start(workers=workers, pack_with=tokenizer, guards=settings.guards)
     with server_ends_with_errors():
-        from .pack import PackSettings
         from .pack_command import run_pack
 
-        seed = [] if options["seed"] is None else [f"seed={options['seed']}"]
-        settings = load(PackSettings, options["recipe"], [*options["overrides"], *seed])
         totals, text = run_pack(documents, tokenizer, out, settings, workers=workers, quiet=quiet())
     if sequence_tokens is not None:
         from .packing_report import describe, write_packing

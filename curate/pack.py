@@ -23,16 +23,15 @@ from yanmo.documents import iterate, part_paths
 from yanmo.errors import DataError
 from yanmo.manifest import NAME as MANIFEST
 from yanmo.progress import track
-from yanmo.recipe import setting, to_table
+from yanmo.recipe import to_table
 from yanmo.shard_writer import PartsWriter
 from yanmo.shards import DOCS_SCHEMA, TOKENIZER_FOLDER, Ids, Vocabulary
 from yanmo.tasks import Done, Identities, Input, Task, run
 from yanmo.workers import Workers
 
-from . import PRELOAD_PACK, heldout_guard
-from .heldout_guard import guard
+from . import PRELOAD_PACK
+from .pack_options import PackSettings
 from .shard_folder import CACHE, finish, refuse_foreign_folder
-from .shuffle import shuffle
 
 if TYPE_CHECKING:
     from yanmo.vocab.load import Tokenizer
@@ -43,28 +42,6 @@ DOCUMENT_COLUMNS: Final = (
 )  # fmt: skip
 MADE_HERE: Final = ("end", "cluster", "check")  # columns that no document brings along
 BATCH_BYTES: Final = 4 << 20  # text tokenized at a time; a longer document is a batch by itself
-
-
-@dataclass(frozen=True)
-class PackSettings:
-    """The ``[pack]`` table of a recipe."""
-
-    holdout_fraction: float = setting(
-        0.01, low=0.0, high=0.5,
-        help="Share of each source's bytes to hold out, in whole duplicate clusters and sites.",
-    )  # fmt: skip
-    holdout_jaccard: float | None = setting(
-        0.8, low=0.1, high=1.0, source="docs/duplicates.md: below it the bands miss most pairs",
-        help="No held-out document resembles a training one so much, in sets of character 5-grams.",
-    )  # fmt: skip
-    max_part_tokens: int = setting(
-        1 << 27, low=1, help="A part is closed before it exceeds this; a longer document is alone."
-    )
-    shuffle: bool = setting(
-        False,
-        help="Write the documents in an order by hash over all parts. The trainer needs none.",
-    )
-    seed: int = setting(0, low=0, help="Chooses what is held out, and the order of a shuffle.")
 
 
 def pack_folder(
@@ -165,7 +142,10 @@ def _run_steps(
     if pool.count > 1:
         pool.pool()
     vocabulary = Vocabulary(**pool.call("yanmo.curate.pack:describe", tokenizer))
-    if settings.holdout_jaccard is not None and settings.holdout_fraction:
+    if settings.guards:
+        from .heldout_guard import guard
+
+        assert settings.holdout_jaccard is not None
         split += guard(split[0], parts, settings.holdout_jaccard, run_tasks)
     identity = Input(tokenizer, vocabulary.tokenizer_sha256)
     parameters = {"max_part_tokens": settings.max_part_tokens, "vocabulary": asdict(vocabulary)}
@@ -176,8 +156,11 @@ def _run_steps(
             for number, part in enumerate(parts)
         ]
     )  # fmt: skip
-    train = shuffle(packed, vocabulary, settings, run_tasks) if settings.shuffle else packed
-    return _Made(vocabulary, split, packed, train)
+    if not settings.shuffle:
+        return _Made(vocabulary, split, packed, packed)
+    from .shuffle import shuffle
+
+    return _Made(vocabulary, split, packed, shuffle(packed, vocabulary, settings, run_tasks))
 
 
 def _plan_task(duplicates: Sequence[Input], parts: Sequence[Input], settings: PackSettings) -> Task:
@@ -211,19 +194,23 @@ def describe(tokenizer: Path) -> dict[str, Any]:
     )
 
 
-def warm(tokenizer: Path, text: str) -> None:
+def warm(tokenizer: Path, text: str, *, guards: bool) -> None:
     """Load all that packing needs; processes forked from this one share it. Starts no thread.
 
     Args:
         tokenizer: what tasks will ask for.
         text: something for the kernels to run on.
+        guards: whether held-out documents will be compared with the others.
     """
     from yanmo.vocab.load import column_encoder
 
     column_encoder(tokenizer).warm(text)
     close_documents(np.zeros(1, np.uint32), np.arange(2), 1, 2)
     document_checks(np.zeros(1, np.uint32), np.ones(1, np.int64))
-    heldout_guard.warm(text)
+    if guards:
+        from .heldout_guard import warm as warm_guard
+
+        warm_guard(text)
 
 
 def pack_part(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from yanmo.report import Table
 
-from .pack import PackSettings, pack_folder
+from .pack import pack_folder
+from .pack_options import PackSettings
 
 
 def run_pack(

@@ -16,7 +16,7 @@ import pyarrow.parquet  # noqa: E402
 from yanmo.errors import YanmoError  # noqa: E402
 from yanmo.memory import give_back  # noqa: E402
 
-from . import GARBAGE, PACK_TOKENIZER  # noqa: E402
+from . import GARBAGE, PACK_GUARDS, PACK_TOKENIZER  # noqa: E402
 from .compiled import without_linear_algebra  # noqa: E402
 from .pack import warm  # noqa: E402
 
@@ -28,8 +28,7 @@ without_linear_algebra()
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 if os.environ.get(PACK_TOKENIZER):
     with contextlib.suppress(YanmoError):  # a worker finds the same fault, and its error is seen
-        warm(Path(os.environ[PACK_TOKENIZER]), TEXT)
-gc.collect()
+        warm(Path(os.environ[PACK_TOKENIZER]), TEXT, guards=bool(os.environ.get(PACK_GUARDS)))
 give_back()
 gc.freeze()
 gc.set_threshold(GARBAGE, 20, 20)

@@ -24,7 +24,7 @@ from yanmo.shards import DOCS_SCHEMA, DTYPES, Ids, Vocabulary
 from yanmo.tasks import Done, Task
 
 if TYPE_CHECKING:
-    from .pack import PackSettings
+    from .pack_options import PackSettings
 
 PARTITION_TOKENS: Final = 1 << 26
 """Tokens of a partition, about: 128 or 256 MiB of ids are in memory at a time."""

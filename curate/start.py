@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from . import GARBAGE, PACK_TOKENIZER, PRELOAD, PRELOAD_PACK
+from . import GARBAGE, PACK_GUARDS, PACK_TOKENIZER, PRELOAD, PRELOAD_PACK
 
 _SETTINGS: Final = {
     # Threads for linear algebra, which we have none of: they spin for a while when started.
@@ -16,12 +16,13 @@ _SETTINGS: Final = {
 }
 
 
-def start(*, workers: int, pack_with: Path | None = None) -> None:
+def start(*, workers: int, pack_with: Path | None = None, guards: bool = False) -> None:
     """Prepare this process, and start the one that will fork the workers: it loads while we do.
 
     Args:
         workers: how many the command will use.
         pack_with: the tokenizer with which the command will pack; all it will do is that.
+        guards: whether it will compare held-out documents with the others.
     """
     from .compiled import start_lean
 
@@ -35,4 +36,5 @@ def start(*, workers: int, pack_with: Path | None = None) -> None:
 
         if pack_with is not None:
             os.environ[PACK_TOKENIZER] = str(pack_with)
+            os.environ[PACK_GUARDS] = "1" if guards else ""
         start_server([PRELOAD if pack_with is None else PRELOAD_PACK])

@@ -169,7 +169,8 @@ def _first_pairs(cells: I32, weights: I64, min_count: Number) -> tuple[I64, Numb
         pairs[table[slot], COUNT] += weights[cells[at, 1]]
         pairs[table[slot], STOP] += 1
     number = np.full(known, NONE, np.int32)
-    frequent, used = 0, np.int64(0)
+    used: Number = 0
+    frequent = 0
     for pair in range(known):
         if pairs[pair, COUNT] >= min_count:
             number[pair] = frequent

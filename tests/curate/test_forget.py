@@ -13,7 +13,8 @@ import zstandard
 from yanmo.curate.forget import recover
 from yanmo.curate.forget_run import forget_in_run
 from yanmo.curate.forget_shards import forget_in_shards
-from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pack import pack_folder
+from yanmo.curate.pack_options import PackSettings
 from yanmo.errors import DataError
 from yanmo.manifest import verify_parts
 from yanmo.shards import open_shards, verify

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pack import pack_folder
+from yanmo.curate.pack_options import PackSettings
 from yanmo.documents import part_paths
 from yanmo.shards import open_shards
 

@@ -24,7 +24,8 @@ from yanmo.curate.mixture import (
     warnings,
 )
 from yanmo.curate.mixture import given as given_shares
-from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pack import pack_folder
+from yanmo.curate.pack_options import PackSettings
 from yanmo.curate.packing_report import compare
 from yanmo.errors import DataError, RecipeError
 from yanmo.mixture import read_plan, reading, write_plan

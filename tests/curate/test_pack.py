@@ -16,7 +16,8 @@ import xxhash
 from yanmo.curate import PACK_TOKENIZER, pack, shuffle
 from yanmo.curate.clusters import DUPLICATES_SCHEMA
 from yanmo.curate.look import peek, where
-from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pack import pack_folder
+from yanmo.curate.pack_options import PackSettings
 from yanmo.curate.pieces import with_boundaries, with_ids
 from yanmo.errors import DataError, UsageError
 from yanmo.shards import open_shards, verify

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from yanmo.curate.pack import PackSettings, pack_folder
+from yanmo.curate.pack import pack_folder
+from yanmo.curate.pack_options import PackSettings
 from yanmo.curate.run_recipe import CurateRecipe
 from yanmo.errors import RecipeError
 from yanmo.recipe import load

@@ -71,6 +71,14 @@ def with_pattern(
     return change
 
 
+def with_large_ids(document: dict[str, Any]) -> None:
+    """Ids on both sides of 2^18: beyond it they do not fit into a slot of the cache."""
+    with_pattern(convert.CL100K_PATTERN, nfc=False)(document)
+    vocab = document["model"]["vocab"]
+    document["model"]["vocab"] = {t: i if i < 256 else i * 2 + (1 << 18) for t, i in vocab.items()}
+    document["added_tokens"] = []
+
+
 @pytest.fixture(scope="session")
 def encoders(
     tmp_path_factory: pytest.TempPathFactory, spm_file: Path, byte_folder: Path
@@ -100,12 +108,13 @@ def encoders(
         "whole words": byte_variant(
             byte_folder, out / "w", with_pattern(convert.CL100K_PATTERN, nfc=False, whole=True)
         ),
+        "large ids": byte_variant(byte_folder, out / "large", with_large_ids),
     }  # fmt: skip
     return {name: ColumnEncoder(load_tokenizer(path)) for name, path in paths.items()}
 
 
 NAMES = ["sentencepiece", "sentencepiece, ties", "sentencepiece as json", "gpt2", "cl100k", "qwen",
-         "whole words"]  # fmt: skip
+         "whole words", "large ids"]  # fmt: skip
 
 
 def check(encoder: ColumnEncoder, texts: list[str]) -> None:
@@ -131,10 +140,9 @@ def test_ids_are_those_of_the_library(name: str, encoders: dict[str, ColumnEncod
 def test_every_written_text(
     name: str, encoders: dict[str, ColumnEncoder], texts: list[str]
 ) -> None:
-    check(
-        encoders[name],
-        [*SPECIAL, *texts, "".join(SPECIAL), "", "研模量", " xyzzy", "xyzzy", "龘 数"],
-    )
+    written = [*SPECIAL, *texts, "".join(SPECIAL), "", "研模量", " xyzzy", "xyzzy", "龘 数"]
+    check(encoders[name], written)
+    check(encoders[name], written)  # out of the cache
 
 
 def test_a_full_cache_is_emptied(
