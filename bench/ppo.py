@@ -7,7 +7,8 @@ clipping and the coefficient of the KL are those of ``bench.alignment``, whose f
 with. What TRL has not is off in ours (early stop, clipped gradients), and a response without an end
 loses 1, as it does there. Both policies then answer the held-out prompts through one sampler with
 the same numbers drawn, and the rule judges; the difference is by prompt, with a paired bootstrap,
-and then by run.
+and then by run. What PPO maximises, the score less beta times the KL, is computed on the same
+answers (transformers, both sides alike).
 
 TRL draws its own prompts and samples, so that runs are compared, not steps: hence several.
 """
@@ -21,6 +22,9 @@ from typing import Any, Final
 
 import click
 import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.utils import logging
 
 from yanmo.files import read_json
 from yanmo.stats import paired_bootstrap
@@ -30,6 +34,8 @@ from yanmo.train.rlhf_rules import RuleReward
 from . import alignment
 from .environments import interpreter
 from .rounds import Peer
+
+logging.disable_progress_bar()
 
 Gold = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -41,9 +47,10 @@ EQUAL: Final = (
     "reward.missing_end_score=off", "reward.missing_end_penalty=1",
 )  # fmt: skip
 HEAD: Final = (
-    "| samples | seed | run | gold before | yanmo | TRL | yanmo − TRL, 95 % | p | KL of yanmo | "
-    "processor s, yanmo | TRL |\n" + "|---" * 11 + "|"
+    "| samples | seed | run | gold before | yanmo | TRL | yanmo − TRL, 95 % | p | score, yanmo | "
+    "TRL | KL, yanmo | TRL | processor s, yanmo | TRL |\n" + "|---" * 14 + "|"
 )
+COLUMNS: Final = ("gold", "score", "KL", f"score − {BETA:g} KL")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Run:
 
     def place(self, side: str) -> Path:
         """Where a side writes."""
-        return self.models / "beside-trl" / f"{side}-{self.iterations}-{self.number}"
+        return self.models / "beside" / f"{side}-{self.iterations}-{self.number}"
 
 
 def ours(run: Run) -> dict[str, Any]:
@@ -111,9 +118,14 @@ def theirs(run: Run, peer: Peer) -> dict[str, Any]:
     return took
 
 
+def answers(model: Path) -> Path:
+    """Where a policy's answers to the held-out prompts lie."""
+    return model.with_name(f"{model.name}.answers.jsonl")
+
+
 def gold(folder: Path, model: Path) -> Gold:
     """(prompts,) mean of the rule over the answers to each held-out prompt."""
-    out = model.with_name(f"{model.name}.answers.jsonl")
+    out = answers(model)
     alignment.yanmo(
         "train", "generate", str(model), "--prompts", str(folder / "heldout.jsonl"), "--n",
         str(ANSWERS), "--max-tokens", "48", "--temperature", "1", "--top-p", "1", "--seed", "7",
@@ -125,8 +137,34 @@ def gold(folder: Path, model: Path) -> Gold:
     ])  # fmt: skip
 
 
-def beside(run: Run) -> tuple[float, float]:
-    """Both sides of a run, as a line; the gold reward of each."""
+@torch.no_grad()
+def score_and_kl(run: Run, side: str) -> tuple[float, float]:
+    """Means over the answers of a side: the reward that was learned from, and nats a response."""
+    place, text = run.place(side), ChatText(run.models / "sft" / "model")
+    folder = place / "model" if (place / "model").is_dir() else place
+    policy, reference = (
+        AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+        for path in (folder, run.models / "sft" / "model")
+    )
+    reward = AutoModelForSequenceClassification.from_pretrained(
+        run.models / "reward" / "model", num_labels=1, dtype=torch.float32
+    ).eval()
+    made, found = settings(run.place("yanmo")), []
+    for row in map(json.loads, answers(place).read_text("utf-8").splitlines()):
+        asked = list(text.prompts([row["prompt"]])[0])
+        for answer in row["responses"]:
+            own = text.tokenizer.encode_batch([answer])[0].tolist()
+            ids = torch.tensor([[*asked, *own, text.end]])
+            mine, theirs = (model(ids).logits[0, len(asked) - 1 : -1].log_softmax(-1)
+                            for model in (policy, reference))  # fmt: skip
+            value = (float(reward(ids).logits[0, 0]) - made["shift"]) / made["scale"]
+            found.append((value, float((mine.exp() * (mine - theirs)).sum())))
+    value, kl = np.mean(found, axis=0)
+    return float(value), float(kl)
+
+
+def beside(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Both sides of a run, as a line; of each side what ``COLUMNS`` says, (2, 4)."""
     own = ours(run)
     with Peer("trl_ppo", "trl_ppo") as peer:
         cost = theirs(run, peer)
@@ -135,17 +173,33 @@ def beside(run: Run) -> tuple[float, float]:
         for model in (run.models / "sft", run.place("yanmo"), run.place("trl"))
     )
     found = paired_bootstrap([mine], [other], seed=0)
+    sides = [(rule.mean(), *score_and_kl(run, side)) for rule, side in
+             ((mine, "yanmo"), (other, "trl"))]  # fmt: skip
+    (_, score, kl), (_, their_score, their_kl) = sides
     click.echo(
         f"| {run.iterations * PROMPTS} | {run.seed} | {run.number} | {before.mean():.3f} | "
         f"{mine.mean():.3f} | {other.mean():.3f} | {found.low:+.3f} … {found.high:+.3f} | "
-        f"{found.p:.2g} | {own['kl']:.2f} | {own['cost']['processor']:.0f} | "
-        f"{cost['processor']:.0f} |"
+        f"{found.p:.2g} | {score:.2f} | {their_score:.2f} | {kl:.2f} | {their_kl:.2f} | "
+        f"{own['cost']['processor']:.0f} | {cost['processor']:.0f} |"
     )
-    return float(mine.mean()), float(other.mean())
+    return np.array([(*side, side[1] - BETA * side[2]) for side in sides])
+
+
+def told(samples: int, runs: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
+    """The means over all runs, (runs, 2, 4), and their differences by run."""
+    lines = []
+    for number, name in enumerate(COLUMNS):
+        mine, other = runs[:, :, number].T
+        found = paired_bootstrap([mine], [other], seed=0)
+        lines.append(
+            f"| {samples} | {len(runs)} | {name} | {mine.mean():.4f} | {other.mean():.4f} | "
+            f"{found.low:+.4f} … {found.high:+.4f} | {found.p:.2g} |"
+        )
+    return lines
 
 
 def main() -> None:
-    """Run what is missing, and print the table."""
+    """Run what is missing, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -153,21 +207,16 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=[4, 12])
     given = parser.parse_args()
     interpreter("trl_ppo")
-    told = []
-    click.echo(HEAD)
+    torch.set_num_threads(1)
+    lines = ["| samples | runs | | yanmo | TRL | yanmo − TRL, 95 % by run | p |", "|---" * 7 + "|"]
     for seed in given.seeds:
         alignment.prepare(given.folder, seed)
+    click.echo(HEAD)
     for iterations in given.iterations:
         runs = [Run(given.folder, seed, number, iterations)
                 for seed in given.seeds for number in range(given.runs)]  # fmt: skip
-        mine, other = np.array([beside(run) for run in runs]).T
-        found = paired_bootstrap([mine], [other], seed=0)
-        told.append(
-            f"{iterations * PROMPTS} samples, {len(runs)} runs: yanmo {mine.mean():.4f}, TRL "
-            f"{other.mean():.4f}, difference {found.difference:+.4f} ({found.low:+.4f} … "
-            f"{found.high:+.4f} by run), p {found.p:.2g}"
-        )
-    click.echo("\n" + "\n".join(told))
+        lines += told(iterations * PROMPTS, np.array([beside(run) for run in runs]))
+    click.echo("\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 Ours against the published Chinese LLaMA 2: its first so many Han pieces that the base lacks, put
 behind the base by `vocab merge` with ranked scores (their missing parents come on top and are not
-counted against it, so it has the larger vocabulary). The Chinese sources of `$YANMO_REALDATA/text`
-are dealt to three folds by the alphabet; two translations of one manual stay together. Each fold is
-judged by entries learned from the sources of the other two. Tokens are counted by `tokenizers` on a
+counted against it, so it has the larger vocabulary; "as many" is ours with as many entries). The
+Chinese sources of `$YANMO_REALDATA/text` are dealt to three folds by the alphabet (``--folds``;
+with 19 each source is held out alone); two translations of one manual stay together. Each fold is
+judged by entries learned from the sources of the others. Tokens are counted by `tokenizers` on a
 seeded sample of every source, per Unicode character of the whole text; intervals resample
 documents. English, and code without Han, must keep their tokens one by one.
 
@@ -106,8 +107,10 @@ def published(base: Base, words: Sequence[str], size: int) -> Base:
     return merge_ranked(base, new, MergeOptions()).grown
 
 
-def judge(source: Source, ours: Counter, theirs: Counter, old: Counter) -> dict[str, Any]:
-    """Tokens a character of three vocabularies on one source, and the ratio of two."""
+def judge(
+    source: Source, ours: Counter, even: Counter, theirs: Counter, old: Counter
+) -> dict[str, Any]:
+    """Tokens a character of three vocabularies on one source, and the ratios of two pairs."""
     characters = np.array([len(text) for text in source.sample], np.float64)
     mine, other, before = (count(source.sample) for count in (ours, theirs, old))
     rates = {
@@ -116,7 +119,9 @@ def judge(source: Source, ours: Counter, theirs: Counter, old: Counter) -> dict[
     }
     ratio = bootstrap_ratio(mine, other, rounds=ROUNDS, seed=SEED)
     found = {name: [rate.value, rate.low, rate.high] for name, rate in rates.items()}
-    return {**found, "ratio": [ratio.value, ratio.low, ratio.high]}
+    more = bootstrap_ratio(even(source.sample), other, rounds=ROUNDS, seed=SEED)
+    ratios = {"ratio": ratio, "as many": more}
+    return {**found, **{name: [r.value, r.low, r.high] for name, r in ratios.items()}}
 
 
 def unchanged(base: Base, grown: Base, megabytes: float) -> dict[str, int]:
@@ -158,16 +163,16 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
     words = [piece for piece in pieces if is_han(piece)]
     bases = {name: load_base(tokenizers / name) for name in asked.base or BASES}
     every = sources(real / "text", asked.sample_mb)
-    peers = {
-        (name, size): Counter(published(base, words, size))
-        for name, base in bases.items()
-        for size in SIZES
+    merged = {
+        (name, size): published(base, words, size) for name, base in bases.items() for size in SIZES
     }
+    many = {key: grown.size - bases[key[0]].size for key, grown in merged.items()}
+    peers = {key: Counter(grown) for key, grown in merged.items()}
     rows: list[dict[str, Any]] = []
     same: dict[str, Any] = {}
-    options = ExtendOptions(add=max(SIZES), **json.loads(asked.options))
-    for fold in asked.fold or range(FOLDS):
-        held = every[fold::FOLDS]
+    options = ExtendOptions(add=max(*SIZES, *many.values()), **json.loads(asked.options))
+    for fold in asked.fold or range(asked.folds):
+        held = every[fold :: asked.folds]
         training = [p for s in every if s not in held for p in s.paths] + asked.extra
         counted = count_inputs(training, dataclasses.replace(options, budget_mb=BUDGET_MB))
         for name, base in bases.items():
@@ -178,8 +183,9 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
             for size in SIZES:
                 grown = grow(base, choice.tokens[:size])
                 ours = Counter(grown)
+                even = Counter(grow(base, choice.tokens[: many[name, size]]))
                 for source in held:
-                    found = judge(source, ours, peers[name, size], old)
+                    found = judge(source, ours, even, peers[name, size], old)
                     rows.append(
                         {"base": name, "size": size, "fold": fold, "source": source.name, **found}
                     )
@@ -205,7 +211,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
             some = [r for r in found["rows"] if (r["base"], r["size"]) == (base, size)]
             rows = [
                 [r["source"], r["fold"], *(interval(r[k]) for k in ("alone", "published", "ours")),
-                 interval(r["ratio"])]
+                 interval(r["ratio"]), interval(r["as many"])]
                 for r in sorted(some, key=lambda r: (r["fold"], r["source"]))
             ]  # fmt: skip
             columns = [
@@ -215,6 +221,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 "published",
                 "ours",
                 "ours / published",
+                "as many entries",
             ]
             made.append(Table(f"{base} + {size}: tokens a character", columns, rows))
             ratios = [r["ratio"][0] for r in some]
@@ -241,7 +248,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench vocab_gain", description=__doc__)
     parser.add_argument("--base", action="append", choices=BASES)
-    parser.add_argument("--fold", action="append", type=int, choices=range(FOLDS))
+    parser.add_argument("--folds", type=int, default=FOLDS)
+    parser.add_argument("--fold", action="append", type=int, help="only this one")
     parser.add_argument("--sample-mb", type=float, default=0.5, help="text of each source")
     parser.add_argument("--english-mb", type=float, default=3.0)
     parser.add_argument("--options", default="{}", help="options of `vocab extend`, as JSON")
