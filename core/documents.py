@@ -1,5 +1,6 @@
 """The document table: one row a document, Parquet (zstd) on disk, Arrow columns in memory."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -229,17 +230,34 @@ def iterate(
         DataError: a file is not Parquet or lacks a column.
     """
     for path in paths:
-        try:
-            file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"not a readable Parquet file: {error}", where=path) from None
-        missing = [c for c in columns or () if c not in file.schema_arrow.names]
-        if missing:
-            have = ", ".join(file.schema_arrow.names)
-            raise DataError(f"no column '{missing[0]}'", where=path, fix=f"It has: {have}.")
-        wanted = list(columns) if columns is not None else None
-        with file:
+        with _parquet(path) as file:
+            names = file.schema_arrow.names
+            missing = [c for c in columns or () if c not in names]
+            if missing:
+                raise DataError(f"no column '{missing[0]}'", where=path,
+                                fix=f"It has: {', '.join(names)}.")  # fmt: skip
+            wanted = list(columns) if columns is not None else None
             yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a part.
+
+    Raises:
+        DataError: the file is not Parquet.
+    """
+    with _parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """An open Parquet file; what is wrong with it, now or while it is read, names it."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"not a readable Parquet file: {error}", where=path) from None
 
 
 def texts(path: str | Path, *, column: str = "text") -> Iterator[pa.LargeStringArray]:

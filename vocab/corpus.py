@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from yanmo.documents import iterate, part_paths, texts
+from yanmo.documents import column_names, iterate, part_paths, texts
 from yanmo.errors import DataError
 from yanmo.files import open_input, reading
 
@@ -48,9 +48,7 @@ def batches(path: Path, *, column: str = "text") -> Iterator[Batch]:
 
 
 def _parquet(part: Path, column: str) -> Iterator[Batch]:
-    import pyarrow.parquet as pq
-
-    has_url = "url" in pq.read_schema(part).names
+    has_url = "url" in column_names(part)
     for batch in iterate([part], columns=[column, "url"] if has_url else [column]):
         array = batch.column(0).cast(pa.large_string())
         urls = batch.column(1).cast(pa.string()) if has_url else pa.nulls(len(array), pa.string())

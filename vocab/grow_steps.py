@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from yanmo.documents import iterate, part_paths
+from yanmo.documents import column_names, iterate, part_paths
 from yanmo.errors import DataError
 from yanmo.files import write_json
 from yanmo.recipe import from_table
@@ -122,19 +122,15 @@ def _has_sources(path: Path) -> bool:
     """Whether documents name their source, so that others may follow in the same input."""
     if not path.is_dir() and not path.name.endswith(".parquet"):
         return False
-    import pyarrow.parquet as pq
-
-    return any("source" in pq.read_schema(part).names for part in part_paths(path))
+    return any("source" in column_names(part) for part in part_paths(path))
 
 
 def _with_source(path: Path, column: str) -> Iterator[tuple[str, str]]:
     """Source and text of each document; where a file names no sources, its own name is one."""
     name = path.name.split(".")[0]
     if path.is_dir() or path.name.endswith(".parquet"):
-        import pyarrow.parquet as pq
-
         for part in part_paths(path):
-            known = "source" in pq.read_schema(part).names
+            known = "source" in column_names(part)
             for batch in iterate([part], columns=[column, "source"] if known else [column]):
                 texts = batch.column(0).to_pylist()
                 sources = batch.column(1).to_pylist() if known else [name] * len(texts)

@@ -6,10 +6,20 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from yanmo.documents import SCHEMA, PartWriter, document_id, iterate, part_paths, texts, write_part
+from yanmo.documents import (
+    SCHEMA,
+    PartWriter,
+    column_names,
+    document_id,
+    iterate,
+    part_paths,
+    texts,
+    write_part,
+)
 from yanmo.errors import DataError
 
 
@@ -104,3 +114,15 @@ def test_errors_name_the_place(tmp_path: Path) -> None:
     (tmp_path / "z.txt").write_bytes("中文".encode("gbk"))
     with pytest.raises(DataError, match="not UTF-8"):
         list(texts(tmp_path / "z.txt"))
+
+
+def test_a_damaged_page_of_a_part_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.parquet"
+    rows = [f"{number}: 研墨 {number * 7919}" for number in range(3000)]
+    pq.write_table(pa.table({"text": rows}), path, compression="zstd")
+    data = bytearray(path.read_bytes())
+    data[2000:4000] = bytes(2000)
+    path.write_bytes(data)
+    assert column_names(path) == ["text"]  # the end of the file is whole
+    with pytest.raises(DataError, match=r"part-00000.parquet: not a readable Parquet file"):
+        list(iterate([path]))

@@ -28,3 +28,10 @@ def test_a_compressed_file_that_is_cut_is_named(suffix: str, tmp_path: Path) -> 
     path.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(DataError, match=r"cannot read on.*documents\.jsonl|documents\.jsonl.*cut"):
         list(batches(path))
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "documents.parquet"
+    path.write_bytes(b"no table")
+    with pytest.raises(DataError, match=r"documents\.parquet: not a readable Parquet file"):
+        list(batches(path))
