@@ -37,7 +37,7 @@ SETTINGS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "litgpt": {"compile": True, "fused": False},
     },
     "tuned": {
-        "yanmo": {"overrides": []},
+        "yanmo": {"overrides": ["run.compile=blocks"]},
         "HF Trainer": {"compile": True},
         "litgpt": {"compile": True, "fused": True},
     },
