@@ -37,7 +37,7 @@ from .rounds import Peer
 
 logging.disable_progress_bar()
 
-Gold = np.ndarray[Any, np.dtype[np.float64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 BETA: Final = 0.1
 ANSWERS: Final = 4  # to each held-out prompt
@@ -123,7 +123,7 @@ def answers(model: Path) -> Path:
     return model.with_name(f"{model.name}.answers.jsonl")
 
 
-def gold(folder: Path, model: Path) -> Gold:
+def gold(folder: Path, model: Path) -> Floats:
     """(prompts,) mean of the rule over the answers to each held-out prompt."""
     out = answers(model)
     alignment.yanmo(
@@ -163,7 +163,7 @@ def score_and_kl(run: Run, side: str) -> tuple[float, float]:
     return float(value), float(kl)
 
 
-def beside(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
+def beside(run: Run) -> Floats:
     """Both sides of a run, as a line; of each side what ``COLUMNS`` says, (2, 4)."""
     own = ours(run)
     with Peer("trl_ppo", "trl_ppo") as peer:
@@ -185,7 +185,7 @@ def beside(run: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([(*side, side[1] - BETA * side[2]) for side in sides])
 
 
-def told(samples: int, runs: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
+def told(samples: int, runs: Floats) -> list[str]:
     """The means over all runs, (runs, 2, 4), and their differences by run."""
     lines = []
     for number, name in enumerate(COLUMNS):

@@ -231,13 +231,18 @@ def iterate(
     """
     for path in paths:
         with _parquet(path) as file:
-            names = file.schema_arrow.names
-            missing = [c for c in columns or () if c not in names]
-            if missing:
-                raise DataError(f"no column '{missing[0]}'", where=path,
-                                fix=f"It has: {', '.join(names)}.")  # fmt: skip
-            wanted = list(columns) if columns is not None else None
+            wanted = _wanted(file, columns, path)
             yield from file.iter_batches(batch_size=batch_rows, columns=wanted)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of a part, whole.
+
+    Raises:
+        DataError: the file is not Parquet or lacks a column.
+    """
+    with _parquet(path) as file:
+        return file.read(columns=_wanted(file, columns, path))
 
 
 def column_names(path: Path) -> list[str]:
@@ -250,6 +255,15 @@ def column_names(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
+def _wanted(file: pq.ParquetFile, columns: Sequence[str] | None, path: Path) -> list[str] | None:
+    names = file.schema_arrow.names
+    missing = [c for c in columns or () if c not in names]
+    if missing:
+        raise DataError(f"no column '{missing[0]}'", where=path,
+                        fix=f"It has: {', '.join(names)}.")  # fmt: skip
+    return list(columns) if columns is not None else None
+
+
 @contextlib.contextmanager
 def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """An open Parquet file; what is wrong with it, now or while it is read, names it."""
@@ -257,7 +271,8 @@ def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"not a readable Parquet file: {error}", where=path) from None
+        fix = "Is it cut? Other formats: yanmo curate run FILE --out RUN."
+        raise DataError(f"not a readable Parquet file: {error}", where=path, fix=fix) from None
 
 
 def texts(path: str | Path, *, column: str = "text") -> Iterator[pa.LargeStringArray]:

@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
-from yanmo.documents import write_part
+from yanmo.documents import read_columns, write_part
 
 from .clusters import connect, group_bounds
 from .utf8 import kernel
@@ -118,7 +117,7 @@ def plan_split(inputs: list[Path], parameters: dict[str, Any], out: Path) -> dic
 
 
 def _part_columns(path: Path) -> pl.DataFrame:
-    table = pq.read_table(path, columns=list(COLUMNS))
+    table = read_columns(path, COLUMNS)
     columns = {name: pl.Series(name, table.column(name)) for name in ("id", "source", "n_bytes")}
     return pl.DataFrame(columns).with_columns(sites(table.column("url")).alias("site"))
 

@@ -80,7 +80,6 @@ def pack_folder(
     cache = out / CACHE
     identities = Identities(cache / "identities.json")
     parts = identities.identify(part_paths(documents))
-    _refuse_other_files(parts)
     known = documents / "duplicates" / "documents.parquet"
     duplicates = identities.identify([known]) if known.is_file() else []
     identities.save()
@@ -104,15 +103,6 @@ def pack_folder(
         "tasks": len(made.split) + len(made.packed),
         "fresh_tasks": sum(not d.cached for d in (*made.split, *made.packed)),
     }
-
-
-def _refuse_other_files(parts: Sequence[Input]) -> None:
-    """Only document tables can be packed: say so before a reader trips over it."""
-    for part in parts:
-        with part.path.open("rb") as stream:
-            if stream.read(4) != b"PAR1":
-                raise DataError("no Parquet file", where=part.path,
-                                fix="Read it first: yanmo curate run FILE --out RUN.")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def open_run(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Raises:
         UsageError: there is no such folder.
-        DataError: the folder is no run, or the run did not end.
+        DataError: the folder is no run, the run did not end, or a part is missing or cut.
     """
     path = Path(path)
     if not path.exists():
@@ -102,4 +102,6 @@ def open_run(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (path / "funnel.json").is_file():
         raise DataError("not a run folder", where=path,
                         fix="Give the --out of `yanmo curate run`.")  # fmt: skip
-    return manifest.read(path), read_json(path / "funnel.json")
+    found = manifest.read(path)
+    manifest.verify_parts(path, found, hashes=False)
+    return found, read_json(path / "funnel.json")

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .kernels import I32, I64, Number, kernel
-from .segment import Symbols
+from .segment import BREAK, Symbols
 
 NONE = -1
-BREAK = -1  # between runs, and where a run has no symbol
-DEAD = -2  # inside a merged symbol; its last cell holds BREAK less the cells of the symbol
+DEAD = -2  # below BREAK: inside a merged symbol, whose last cell holds BREAK less its cells
 KEY, COUNT, FIRST, STOP = range(4)  # columns of a pair: left << 32 | right, and its places
 
 

@@ -1,6 +1,7 @@
 """What ``curate why`` says: every rule, the twin and how it differs, spans, the quarantine."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,18 @@ def test_several_of_one_address_are_told_apart(tmp_path: Path) -> None:
     assert ended.code == 1
     assert "in.jsonl#0" in ended.err
     assert f"in.jsonl#{len(rows[0]) + 1}" in ended.err
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_part_that_is_cut_or_gone_is_named(run: Path, tmp_path: Path, damage: str) -> None:
+    folder = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns(".cache"))
+    part = folder / "documents" / "part-00000.parquet"
+    data = part.read_bytes()
+    part.unlink()
+    if damage == "cut":
+        part.write_bytes(data[: len(data) // 2])
+    for words in (("why", folder, "x"), ("report", folder), ("forget", folder, "x")):
+        ended = command("curate", *words)
+        assert ended.code == 1
+        assert "documents/part-00000.parquet: " in ended.err
+        assert ("missing" if damage == "gone" else "changed or cut") in ended.err

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
-from yanmo.curate import PACK_TOKENIZER, pack, shuffle
+from yanmo.curate import PACK_GUARDS, PACK_TOKENIZER, pack, shuffle
 from yanmo.curate.clusters import DUPLICATES_SCHEMA
 from yanmo.curate.look import peek, where
 from yanmo.curate.pack import pack_folder
@@ -272,26 +272,29 @@ def test_another_eos_in_the_configuration_packs_anew(tmp_path: Path, tokenizer: 
 
 
 PRELOAD = """
-import gc, json, os
+import gc, json, os, sys
 import numba, polars, pyarrow.parquet  # their allocators keep threads of their own
 tasks = "/proc/self/task" if os.path.isdir("/proc/self/task") else "."
 before = len(os.listdir(tasks))
 import yanmo.curate.preload_pack
 from yanmo.vocab.load import _column_encoder
 print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 10_000, len(os.listdir(tasks)) - before,
-                  _column_encoder.cache_info().currsize]))
+                  _column_encoder.cache_info().currsize,
+                  "yanmo.curate.heldout_guard" in sys.modules]))
 """
 
 
+@pytest.mark.parametrize("guards", ["", "1"])
 @pytest.mark.parametrize(("name", "loaded"), [("tokenizer", 1), ("missing", 0)])
 def test_the_server_of_the_workers_has_the_tokenizer_and_starts_no_thread(
-    name: str, loaded: int, tokenizer: Path, tmp_path: Path
+    name: str, loaded: int, guards: str, tokenizer: Path, tmp_path: Path
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PRELOAD], capture_output=True, cwd=tmp_path, check=True,
-        env={**os.environ, PACK_TOKENIZER: str(tmp_path / name)},
+        env={**os.environ, PACK_TOKENIZER: str(tmp_path / name), PACK_GUARDS: guards},
     )  # fmt: skip
-    assert json.loads(done.stdout) == [True, True, 0, loaded]
+    compared = bool(guards) and name == "tokenizer"
+    assert json.loads(done.stdout) == [True, True, 0, loaded, compared]
 
 
 def test_a_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
@@ -312,10 +315,17 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(
 
 
 def test_a_file_that_is_no_table_is_named(tmp_path: Path, tokenizer: Path) -> None:
+    settings, out = PackSettings(), tmp_path / "s"
     (tmp_path / "f.jsonl").write_text('{"text": "a"}\n', encoding="utf-8")
-    with pytest.raises(DataError, match=r"f\.jsonl: no Parquet file.*curate run"):
-        pack_folder(tmp_path / "f.jsonl", tokenizer=tokenizer, out=tmp_path / "s",
-                    settings=PackSettings())  # fmt: skip
+    with pytest.raises(DataError, match=r"f\.jsonl: not a readable Parquet file.*curate run"):
+        pack_folder(tmp_path / "f.jsonl", tokenizer=tokenizer, out=out, settings=settings)
+    whole = next(documents(tmp_path / "in", TEXTS).rglob("*.parquet")).read_bytes()
+    (tmp_path / "cut.parquet").write_bytes(whole[:-100])
+    with pytest.raises(DataError, match=r"cut\.parquet: not a readable Parquet file.*Is it cut"):
+        pack_folder(tmp_path / "cut.parquet", tokenizer=tokenizer, out=out, settings=settings)
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match=r"other\.parquet: no column 'id'.*It has: text"):
+        pack_folder(tmp_path / "other.parquet", tokenizer=tokenizer, out=out, settings=settings)
 
 
 def test_nothing_to_pack_is_an_error(tmp_path: Path, tokenizer: Path) -> None:
