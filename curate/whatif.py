@@ -81,7 +81,7 @@ def whatif(
         DataError: no run, or its cache is gone.
     """
     start = time.monotonic()
-    open_run(run)
+    open_run(run, parts=False)  # the cache is what is read
     old = recipe.load(CurateRecipe, run / "recipe.toml")
     new = recipe.load(CurateRecipe, run / "recipe.toml", overrides)
     refuse_other_texts(old, new)
